@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
@@ -14,12 +13,12 @@ from retrofill.sources.memory import MemorySource
 
 from benchmarks import runs
 from benchmarks.command import FailedError
-from benchmarks.contenders.work import REGION, Measured, Work
-from benchmarks.encode import KEYS, SOURCE, items
+from benchmarks.contenders.work import Measured, Work
+from benchmarks.event import SOURCE, items
 from benchmarks.measure import cpu_s, server_of
 from benchmarks.server import Database
 from stack.endpoint import Script, ScriptedEndpoint, scripted_endpoint
-from stack.scripted import impersonal_environment
+from stack.scripted import clean_environment
 from stack.services import temporary_postgres
 from stack.settings import REPOSITORY
 
@@ -54,16 +53,15 @@ class Figures(NamedTuple):
 class Arena:
     """Measures contenders in turns."""
 
-    def __init__(self, endpoint: ScriptedEndpoint, database: Database, home: str) -> None:
+    def __init__(self, endpoint: ScriptedEndpoint, database: Database) -> None:
         self._endpoint = endpoint
         self._endpoint_process = psutil.Process(endpoint.process_id)
         self._database = database
-        self._home = home
 
     def measure(self, contender: str, work: Work) -> Figures:
         """Make a contender send calls, and count them at the other end.
 
-        :raises FailedError: it did not do what it was asked to do
+        :raises FailedError: it did not make these calls
         """
         self._endpoint.reset()
         if contender == OURS:
@@ -78,26 +76,20 @@ class Arena:
             )
         if stats.max_in_flight > work.in_flight:
             raise FailedError(
-                f"{contender}: {stats.max_in_flight} calls were in flight at once, more than the"
+                f"{contender}: {stats.max_in_flight} calls were in flight, more than the"
                 f" {work.in_flight} allowed"
             )
         return figures
 
     def _measure_ours(self, work: Work) -> Figures:
-        """Measure our client on a run whose items wait in one batch, just planned."""
+        """Measure our client on a run with one batch that was just planned."""
         count = work.calls * work.items_per_call
-        aws = {"conn_type": "aws", "extra": {"endpoint_url": work.url, "region_name": REGION}}
-        environment = {
-            "AIRFLOW_HOME": self._home,
-            "AIRFLOW_CONN_RETROFILL_STATE": self._database.dsn,
-            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
-        }
         # Calls begin right after planning, so nothing analyzes the tables in between.
-        self._database.fresh(autovacuum=False)
+        self._database.create(autovacuum=False)
         with closing(self._database.connect()) as conn:
             ref, _ = runs.screen(
                 conn,
-                MemorySource.of(items(KEYS["plain keys"], count), name=SOURCE, page_items=count),
+                MemorySource.of(items(count), name=SOURCE, page_items=count),
                 nullcontext(),
                 items_per_call=work.items_per_call,
                 max_concurrency=work.in_flight,
@@ -105,14 +97,15 @@ class Arena:
             runs.plan(conn, ref, most_items=count, fewest_items=count)
             server = server_of(conn)
             began_s = cpu_s(server)
-            figures = self._observe(OURS, work, environment)
+            figures = self._observe(OURS, work, self._database.environment(work.url))
             server_cpu_s = cpu_s(server) - began_s
             with conn, conn.cursor() as cur:
                 cur.execute("SELECT calls, succeeded, items_left FROM retrofill.v_run")
                 counts = cur.fetchall()
         if counts != [(work.calls, count, 0)]:
             raise FailedError(
-                f"ours: calls, items succeeded and left are {counts}, not {(work.calls, count, 0)}"
+                f"ours: calls, succeeded items and items left are {counts},"
+                f" not {(work.calls, count, 0)}"
             )
         return figures._replace(server_cpu_us=server_cpu_s / work.calls * _US)
 
@@ -123,14 +116,14 @@ class Arena:
             [python, "-m", f"benchmarks.contenders.{_MODULES[contender]}"],
             input=json.dumps(asdict(work)),
             stdout=subprocess.PIPE,
-            env={**impersonal_environment(), **environment},
+            env={**clean_environment(), **environment},
             cwd=REPOSITORY,
             text=True,
             check=False,
             timeout=_MAY_TAKE_S,
         )
         if done.returncode != 0:
-            raise FailedError(f"{contender} failed; it says above why")
+            raise FailedError(f"{contender} failed; see its error above")
         client = Measured(**json.loads(done.stdout.splitlines()[-1]))
         return Figures(
             cpu_us=client.cpu_s / work.calls * _US,
@@ -152,12 +145,11 @@ def arena(contenders: Iterable[str], latency_s: float) -> Iterator[tuple[Arena, 
     """
     if AIOBOTOCORE in contenders and not _AIOBOTOCORE_PYTHON.exists():
         raise FailedError(
-            "--contenders: aiobotocore needs an environment of its own, which make bench-calling"
-            " creates; leave it out, or create that"
+            "--contenders: aiobotocore needs its own environment: run make bench-calling, which"
+            " creates it, or leave aiobotocore out"
         )
     with (
-        tempfile.TemporaryDirectory(prefix="retrofill-airflow-") as home,
         scripted_endpoint(Script(latency=latency_s, count_items=False)) as endpoint,
-        temporary_postgres(lasting=True) as server,
+        temporary_postgres(durable=True) as server,
     ):
-        yield Arena(endpoint, Database(server), home), endpoint.url
+        yield Arena(endpoint, Database(server)), endpoint.url

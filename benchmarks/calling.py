@@ -1,4 +1,4 @@
-"""The cost of a call: our whole invoke stage against what a user would call a function with.
+"""The cost of a call: our whole invoke stage against the usual clients of a function.
 
 Run ``python -m benchmarks.calling`` (or ``make bench-calling``). All contenders make the same calls
 to the same scripted endpoint, in turns. Each figure is the median of the rounds. Ours is the whole
@@ -21,10 +21,9 @@ from retrofill.events import compile_shape
 from benchmarks.arena import AIOBOTOCORE, OURS, Figures, arena
 from benchmarks.command import count, exit_code, options, say
 from benchmarks.contenders.mapped_operator import MappedFigures, measure_mapped
-from benchmarks.contenders.work import Work, encode
-from benchmarks.encode import CONTEXT
+from benchmarks.contenders.work import Work
+from benchmarks.event import CONTEXT, encode, items
 from benchmarks.table import table
-from stack.endpoint import EndpointError
 
 MAPPED = "mapped"
 CONTENDERS = {
@@ -40,14 +39,14 @@ _US = 1_000_000
 
 
 class Cell(NamedTuple):
-    """What all contenders are asked to do."""
+    """The work of all contenders."""
 
     items_per_call: int
     in_flight: int
 
 
 GOAL_CELL = Cell(100, 200)
-"""Where the goals are set."""
+"""The goals apply to this cell."""
 CPU_GOAL = 5
 """boto3's CPU per call, divided by ours."""
 RATE_GOAL = 200
@@ -59,13 +58,13 @@ Results = dict[tuple[Cell, str], Figures]
 def measure(arguments: Namespace) -> Iterator[str]:
     """Measure everything, and yield the lines of the report.
 
-    :raises FailedError: a contender did not do what it was asked to do
+    :raises FailedError: a contender did not do its work
     """
     contenders = [name for name in arguments.contenders if name != MAPPED]
     results = _measure_cells(arguments, contenders) if contenders else {}
     mapped = None
     if MAPPED in arguments.contenders:
-        say(f"{MAPPED_ITEMS} items a call: the mapped operator, on a stack of its own")
+        say(f"{MAPPED_ITEMS} items per call: the mapped operator, on its own stack")
         mapped = measure_mapped(arguments.mapped_calls, MAPPED_ITEMS, arguments.latency)
     yield from report(arguments, results, mapped)
 
@@ -80,7 +79,7 @@ def _measure_cells(arguments: Namespace, contenders: list[str]) -> Results:
             for number in range(1, 1 + arguments.rounds):
                 for contender in contenders:
                     say(
-                        f"{cell.items_per_call} items a call, {cell.in_flight} in flight,"
+                        f"{cell.items_per_call} items per call, {cell.in_flight} in flight,"
                         f" round {number}: {contender}"
                     )
                     rounds[cell, contender].append(here.measure(contender, work))
@@ -101,59 +100,48 @@ def report(arguments: Namespace, results: Results, mapped: MappedFigures | None)
             f"{found.calls_per_s:,.0f}",
             f"{found.peak_mb:,.0f}",
             f"{found.grown_mb:,.0f}",
-            beside_ours(found.cpu_us, results.get((cell, OURS))),
+            relative_cost(found.cpu_us, results.get((cell, OURS))),
         ]
         for (cell, contender), found in results.items()
     ]
     if mapped:
-        rows.append(
-            [
-                CONTENDERS[MAPPED],
-                f"{MAPPED_ITEMS}",
-                f"{mapped.in_flight}",
-                "",
-                f"{mapped.cpu_us:,.0f}",
-                f"{mapped.calls_per_s:,.2f}",
-                f"{mapped.peak_mb:,.0f}",
-                "",
-                beside_ours(mapped.cpu_us, results.get((GOAL_CELL, OURS))),
-            ]
-        )
+        figures = f"{mapped.cpu_us:,.0f}", f"{mapped.calls_per_s:,.2f}", f"{mapped.peak_mb:,.0f}"
+        ratio = relative_cost(mapped.cpu_us, results.get((GOAL_CELL, OURS)))
+        first = [CONTENDERS[MAPPED], f"{MAPPED_ITEMS}", f"{mapped.in_flight}", ""]
+        rows.append([*first, *figures, "", ratio])
     heads = (
-        "", "items a call", "in flight", "CPU µs a call", "with Postgres", "calls/s",
+        "", "items per call", "in flight", "CPU µs per call", "with Postgres", "calls/s",
         "peak RSS, MB", "growth, MB", "CPU ÷ ours",
     )  # fmt: skip
     yield from table(heads, rows)
     yield ""
     yield (
         f"Calls of {arguments.latency * _MS:.0f} ms; medians of {arguments.rounds} rounds in turns."
-        " CPU is that of the client's process. Memory growth is what came after its modules."
+        " CPU is that of the client's process. Growth is the memory used after loading modules."
     )
     yield events_line()
     if results:
         yield endpoint_line(results)
     if mapped:
         yield (
-            f"The mapped operator made {arguments.mapped_calls} calls. Its CPU is that of all of"
-            " Airflow with its Postgres, its memory that of one task."
+            f"The mapped operator made {arguments.mapped_calls} calls. Its CPU is that of Airflow"
+            " and its Postgres, its memory that of one task."
         )
     yield from verdicts(results, mapped)
 
 
-def beside_ours(cpu_us: float, ours: Figures | None) -> str:
-    """Return how much more CPU a call takes than one of ours."""
+def relative_cost(cpu_us: float, ours: Figures | None) -> str:
+    """Return the CPU of a call, divided by that of ours."""
     return f"{cpu_us / ours.cpu_us:,.2f}" if ours else ""
 
 
 def events_line() -> str:
-    """Return a sentence on the size of an event, encoded in both ways."""
-    call = Work(url="", calls=1, items_per_call=GOAL_CELL.items_per_call, in_flight=1)
-    items = call.items_of_a_call()
-    shape = compile_shape("s3", CONTEXT)
-    ours = len(shape.body(items))
+    """Return a sentence on the size of an event in both encodings."""
+    call = items(GOAL_CELL.items_per_call)
+    ours = len(compile_shape("s3", CONTEXT).body(call))
     return (
-        f"An event of {len(items)} items has {ours:,} bytes as we encode it, and"
-        f" {len(encode(items)):,} by json.dumps."
+        f"An event of {len(call)} items has {ours:,} bytes as we encode it, and"
+        f" {len(encode(call)):,} with json.dumps."
     )
 
 
@@ -161,21 +149,21 @@ def endpoint_line(results: Results) -> str:
     """Return a sentence on whether the endpoint is fast enough to measure clients."""
     found = max(results.values(), key=lambda one: one.endpoint_us * one.calls_per_s)
     return (
-        f"The endpoint took {found.endpoint_us:,.0f} µs of CPU a call from the client that kept it"
-        f" busiest, so it manages {_US / found.endpoint_us:,.0f} calls/s; that client made"
+        f"For the client that kept it busiest, the endpoint took {found.endpoint_us:,.0f} µs of CPU"
+        f" per call. So it can process {_US / found.endpoint_us:,.0f} calls/s; that client made"
         f" {found.calls_per_s:,.0f}."
     )
 
 
 def verdicts(results: Results, mapped: MappedFigures | None) -> Iterator[str]:
-    """Yield whether each goal is met, as far as it was measured."""
+    """Yield whether each measured goal is met."""
     ours, boto3 = results.get((GOAL_CELL, OURS)), results.get((GOAL_CELL, "boto3"))
     yield ""
-    where = f"{GOAL_CELL.items_per_call} items a call and {GOAL_CELL.in_flight} in flight"
+    where = f"{GOAL_CELL.items_per_call} items per call and {GOAL_CELL.in_flight} in flight"
     if ours and boto3:
         ratio = boto3.cpu_us / ours.cpu_us
         yield (
-            f"- boto3's CPU a call / ours, {where}: {ratio:.2f}"
+            f"- boto3's CPU per call / ours, {where}: {ratio:.2f}"
             f" ({boto3.cpu_us / (ours.cpu_us + ours.server_cpu_us):.2f} with Postgres)."
             f" Goal: {CPU_GOAL} or more. {_verdict(ratio, CPU_GOAL)}"
         )
@@ -210,4 +198,4 @@ def _arguments() -> Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(measure(_arguments()), EndpointError))
+    sys.exit(exit_code(measure(_arguments())))

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from retrofill.model.errors import StateError
 
+from stack.endpoint import EndpointError
 from stack.settings import StackError
 
 
 class FailedError(Exception):
-    """Something cannot be measured, or did not do what was to be measured."""
+    """A measurement is not possible, or its subject did not do its work."""
 
 
 def options(module: str, doc: str | None) -> argparse.ArgumentParser:
@@ -24,12 +25,12 @@ def options(module: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def count(text: str) -> int:
-    """Parse an option that is a positive number.
+    """Parse an option that is a positive whole number.
 
-    :raises argparse.ArgumentTypeError: it is not a number, or less than 1
+    :raises argparse.ArgumentTypeError: it is not one
     """
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; give a whole number from 1")
     return int(text)
 
 
@@ -38,10 +39,10 @@ def sizes_asked(
 ) -> list[int]:
     """Parse the only option of a benchmark that measures the same thing at several sizes."""
     parser = options(module, doc)
-    parser.add_argument("--sizes", type=count, nargs="+", default=default, metavar="ITEMS")
+    parser.add_argument("--sizes", type=count, nargs="+", default=default, metavar="N")
     chosen: list[int] = parser.parse_args().sizes
-    if any(size % multiples_of for size in chosen):
-        parser.error(f"--sizes: each must be a multiple of {multiples_of:,}")
+    if wrong := [size for size in chosen if size % multiples_of]:
+        parser.error(f"--sizes: {wrong[0]:,} is not allowed; give multiples of {multiples_of:,}")
     return chosen
 
 
@@ -50,20 +51,15 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def exit_code(lines: Iterable[str], *expected: type[Exception]) -> int:
-    """Print lines as they are measured; return the exit code.
-
-    :param expected: further errors to report in one line, as failures of stack, state and
-        measurement
-    """
+def exit_code(lines: Iterable[str]) -> int:
+    """Print lines as they are measured; return the exit code."""
     if sys.platform != "linux":
         print("error: benchmarks read memory from /proc: run them on Linux", file=sys.stderr)
         return 1
-    failures: tuple[type[Exception], ...] = (FailedError, StackError, StateError, *expected)
     try:
         for line in lines:
             print(line, flush=True)
-    except failures as error:
+    except (FailedError, StackError, EndpointError, StateError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -3,10 +3,10 @@
 import threading
 import time
 from collections import defaultdict
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import psutil
 from retrofill.state.connection import Connection
@@ -19,7 +19,7 @@ _SUPERVISOR_TITLE = b"airflow worker -- LocalExecutor"
 
 
 def cpu_s(process: psutil.Process) -> float:
-    """Return the CPU seconds of a process, with all that it started."""
+    """Return the CPU seconds of a process and its descendants."""
     total = 0.0
     for one in [process, *process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):  # its CPU counts with its parent's
@@ -33,7 +33,7 @@ def server_of(conn: Connection) -> psutil.Process:
 
 
 class Stopwatch:
-    """Adds up the time and CPU of the blocks it is entered for, here and in the server."""
+    """Adds up the time and CPU of its blocks, in this process and in the server."""
 
     def __init__(self, conn: Connection) -> None:
         self._server = server_of(conn)
@@ -57,47 +57,52 @@ Watch = AbstractContextManager[None]
 """A stopwatch, or nothing if time does not matter."""
 
 
+@contextmanager
+def sampling(look: Callable[[], None]) -> Iterator[None]:
+    """Call a function ten times a second, in a thread, while a block runs."""
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(_LOOK_EVERY_S):
+            look()
+
+    thread = threading.Thread(target=sample, name="sampling")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @dataclass
 class Memory:
     """The most memory that one process of a task had, in kB."""
 
     resident: int = 0
     """The kernel's own high-water mark."""
-
     private: int = 0
-    """The part not shared with the process it was forked from, as far as it was seen."""
+    """The highest sample of the part that it does not share with its parent."""
 
 
-class MemoryWatch:
-    """Examines the processes of Airflow's tasks while a block runs, on any stack.
+@contextmanager
+def task_memory() -> Iterator[defaultdict[str, Memory]]:
+    """Yield the memory of Airflow's tasks in a block, on any stack, by task instance id.
 
     Formats: VmHWM of /proc/PID/status and Private_* of /proc/PID/smaps_rollup, proc(5).
     """
+    of_task: defaultdict[str, Memory] = defaultdict(Memory)
 
-    def __init__(self) -> None:
-        self.of_task: defaultdict[str, Memory] = defaultdict(Memory)
-        """By the id of the task instance."""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="memory")
+    def look() -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                title = (process / "cmdline").read_bytes()
+                if title.startswith(_TASK_TITLE) and not title.startswith(_SUPERVISOR_TITLE):
+                    seen = of_task[title.removeprefix(_TASK_TITLE).rstrip(b"\0 ").decode()]
+                    resident = memory_kb("VmHWM", process / "status")
+                    seen.resident = max(seen.resident, resident)
+                    private = memory_kb("Private_", process / "smaps_rollup")
+                    seen.private = max(seen.private, private)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
-            for process in Path("/proc").glob("[0-9]*"):
-                with suppress(OSError):  # it has ended
-                    self._look(process)
-
-    def _look(self, process: Path) -> None:
-        title = (process / "cmdline").read_bytes()
-        if not title.startswith(_TASK_TITLE) or title.startswith(_SUPERVISOR_TITLE):
-            return
-        seen = self.of_task[title.removeprefix(_TASK_TITLE).rstrip(b"\0 ").decode()]
-        seen.resident = max(seen.resident, memory_kb("VmHWM", process / "status"))
-        seen.private = max(seen.private, memory_kb("Private_", process / "smaps_rollup"))
+    with sampling(look):
+        yield of_task

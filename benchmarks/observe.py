@@ -1,4 +1,4 @@
-"""Run DAGs on a separate stack, and record what was seen of each run."""
+"""Run DAGs on a separate stack, and measure each run."""
 
 import tempfile
 import time
@@ -15,7 +15,7 @@ import psycopg2
 import psycopg2.extras
 
 from benchmarks.command import FailedError, say
-from benchmarks.measure import Memory, MemoryWatch, cpu_s
+from benchmarks.measure import Memory, cpu_s, task_memory
 from stack.airflow_api import AirflowApi
 from stack.endpoint import Script, ScriptedEndpoint, Stats
 from stack.scripted import scripted_stack
@@ -32,20 +32,20 @@ FROM retrofill.v_call WHERE run_id = %s
 
 
 class TaskFigures(NamedTuple):
-    """What was seen of the executed instances of a task; times in s since 1970."""
+    """Measurements of the executed instances of a task; times in s since 1970."""
 
     instances: int
     began: float
     ended: float
     longest_s: float
     resident_mb: float
-    """The most of one instance; 0 if all ended before they were seen."""
+    """The most of one instance; 0 if all ended before the first sample."""
     private_mb: float
 
 
 @dataclass
 class Observed:
-    """What was seen of one DAG run."""
+    """Measurements of one DAG run."""
 
     wall_s: float
     cpu_s: float
@@ -57,18 +57,21 @@ class Observed:
     memory: dict[str, Memory]
     """By the id of the task instance."""
     repeated: int = 0
-    """Items that the endpoint got more than once."""
+    """Items that the endpoint received more than once."""
     counts: dict[str, Any] = field(default_factory=dict)
     """The run's row of v_run."""
     calls_s: float = 0.0
     """Seconds from sending the first call to the end of the last one."""
 
     def task(self, task_id: str) -> TaskFigures | None:
-        """Return what was seen of a task; None: it was skipped."""
+        """Return the measurements of a task; None if it was skipped."""
         executed = [one for one in self.instances[task_id] if one["start_date"] and one["end_date"]]
         if not executed or (executed[0]["state"] == "skipped" and executed[0]["map_index"] < 0):
             return None
-        spans = [[_moment(one[end]) for end in ("start_date", "end_date")] for one in executed]
+        spans = [
+            [datetime.fromisoformat(one[end]).timestamp() for end in ("start_date", "end_date")]
+            for one in executed
+        ]
         memory = [self.memory.get(one["id"], Memory()) for one in executed]
         return TaskFigures(
             instances=len(executed),
@@ -81,7 +84,7 @@ class Observed:
 
 
 class Observer:
-    """Runs DAGs and observes them."""
+    """Runs DAGs and measures them."""
 
     def __init__(self, settings: Settings, airflow: AirflowApi, endpoint: ScriptedEndpoint) -> None:
         self._dsn = settings.state_dsn
@@ -93,11 +96,11 @@ class Observer:
     def observe(self, dag_id: str, dag_run_id: str, params: dict[str, Any]) -> Observed:
         """Run a DAG to its end.
 
-        :raises FailedError: it failed; the message says why
+        :raises FailedError: it failed, with the logs of its tasks; or it took too long
         """
         self._airflow.unpause(dag_id, within_s=_DAG_WITHIN_S)
         self._endpoint.reset()
-        with MemoryWatch() as watch:
+        with task_memory() as memory:
             began, cpu_before_s = time.monotonic(), cpu_s(self._supervisor)
             self._airflow.trigger(dag_id, dag_run_id, params)
             try:
@@ -112,10 +115,10 @@ class Observer:
         instances: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for one in self._airflow.task_instances(dag_id, dag_run_id):
             instances[one["task_id"]].append(one)
-        return Observed(wall_s, taken_s, self._endpoint.stats(), instances, watch.of_task)
+        return Observed(wall_s, taken_s, self._endpoint.stats(), instances, memory)
 
     def retrofill(self, dag_run_id: str, params: dict[str, Any]) -> Observed:
-        """Run the DAG for S3 objects, and read its counts and the endpoint's."""
+        """Run the DAG for S3 objects; measure also its counts and the endpoint's."""
         seen = self.observe(_DAG_ID, dag_run_id, params)
         seen.repeated = len(self._endpoint.items(above=1, of="received"))
         with (
@@ -134,7 +137,7 @@ class Observer:
 def observer(script: Script, dag_id: str, dag: str) -> Iterator[Observer]:
     """Run a separate stack on the scripted endpoint, with one more DAG.
 
-    :param dag: the code of its file
+    :param dag: the Python code of that DAG
     :raises StackError: it cannot start
     """
     with tempfile.TemporaryDirectory(prefix="retrofill-dags-") as directory:
@@ -144,10 +147,6 @@ def observer(script: Script, dag_id: str, dag: str) -> Iterator[Observer]:
             AirflowApi(settings) as airflow,
         ):
             observer = Observer(settings, airflow, endpoint)
-            # The first run after a start pays for what Airflow loads once.
+            # The first run after a start pays for everything that Airflow loads once.
             observer.observe(dag_id, "warming", {})
             yield observer
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

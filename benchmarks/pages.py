@@ -2,32 +2,33 @@
 
 Run ``make bench-pages``. It starts a separate Postgres with the settings of the embedded stack. SQL
 fills a job with items: most are processed, some are in quarantine, the last ones are in process and
-wait in batches. Then calls of these are settled as by tasks, a thousand per second, first alone and
+wait in batches. Threads settle calls of these as tasks do, a thousand per second, first alone and
 then with 20 viewers. Each viewer opens one page after another, every 3 seconds, through the app
 that Airflow mounts and with Airflow's permissions.
 """
 
 import logging
+import os
 import random
 import statistics
 import sys
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from typing import Any, NamedTuple, Self
+from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass
+from http import HTTPStatus
+from itertools import islice
 
-import psutil
-from retrofill.model.calls import Call, EndedCall, Fresh, Loaded, Settlement, Span
+from retrofill.model.calls import Call, EndedCall, Settlement, Span
 from retrofill.model.pulse import Slice
 from retrofill.state.connection import Connection, connect
 from retrofill.state.lease import BatchLease
 
 from benchmarks.command import FailedError, exit_code, say, sizes_asked
 from benchmarks.measure import cpu_s, server_of
-from benchmarks.server import Database
+from benchmarks.server import Database, number
 from benchmarks.table import table
 from stack.services import temporary_postgres
 from tests.integration.opened import enqueue, item, open_run
@@ -41,7 +42,14 @@ SETTLED_AT_ONCE = 20
 TASKS = 4
 BATCHES = 1_000
 IN_QUARANTINE = 20_000
-"""The most items in quarantine: a hundredth of a smaller job."""
+"""The most items in quarantine; jobs of less than 2 million items have a hundredth there."""
+PAGES = {
+    "Jobs": "/jobs",
+    "Job": "/jobs/1",
+    "Run": "/dags/d/runs/r",
+    "Quarantine": "/jobs/1/quarantine",
+    "Items": "/jobs/1/items?key=data/0000012",
+}
 
 HEADS = (
     "items", "page", "looks", "median, ms", "p95, ms", "calls/s", "alone", "transactions/s",
@@ -115,60 +123,41 @@ SELECT 1, 'Ada', 'max_concurrency', n::text FROM generate_series(1, 60) AS n;
 """
 
 
-class Load(NamedTuple):
-    """What happened in some period."""
+TRANSACTIONS = """
+SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()
+"""
 
-    calls_per_s: float
-    transactions_per_s: float
-    cpu_percent: float
+
+@dataclass
+class Load:
+    """What happened in a block."""
+
+    calls_per_s: float = 0
+    transactions_per_s: float = 0
+    cpu_percent: float = 0
     """Of one core."""
 
 
-class Settling:
-    """Tasks that settle calls at a fixed rate, without an endpoint: as the database sees a run."""
+def settle(dsn: str, batch_id: int, over: threading.Event, settled: list[int]) -> None:
+    """Settle the calls of a batch at a fixed rate, without an endpoint, like a task of a run.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        self.calls = 0
-
-    def __enter__(self) -> Self:
-        self._threads = [
-            threading.Thread(target=self._work, args=(number,)) for number in range(1, TASKS + 1)
-        ]
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _work(self, batch_id: int) -> None:
-        with closing(BatchLease(self._dsn, batch_id, f"task {batch_id}")) as lease:
-            lease.take(holder_is_dead=lambda _: True)
-            loaded = lease.load(lease.portions(1)[0])
-            self._settle(lease, self._calls(loaded))
-
-    @staticmethod
-    def _calls(loaded: Loaded) -> Iterator[Call]:
-        for at in range(len(loaded.seqs)):
-            yield Call(Fresh(loaded.seqs[at : at + 1], loaded.items[at : at + 1]))
-
-    def _settle(self, lease: BatchLease, calls: Iterator[Call]) -> None:
+    :param settled: gets the number of items, at the index `batch_id`
+    """
+    with closing(BatchLease(dsn, batch_id, f"task {batch_id}")) as lease:
+        lease.take(holder_is_dead=lambda _: True)
+        seqs, items, _ = lease.load(lease.portions(1)[0])
+        calls = (Call(seqs[at : at + 1], items[at : at + 1]) for at in range(len(seqs)))
         under_way: list[Call] = []
-        told_at = next_at = time.monotonic()
-        while not self._over.is_set():
+        pulse_at = next_at = time.monotonic()
+        while not over.is_set():
             now = time.monotonic()
-            if now - told_at >= 1:
+            if now - pulse_at >= 1:
                 second = int(now) // 5 * 5
                 lease.allot(
                     99, SETTLED_AT_ONCE,
                     pulse=[Slice(30_000 + second % 600, 5, 250, 250, 0, {}, 50.0, 100, [0, 250])],
                 )  # fmt: skip
-                told_at = now
+                pulse_at = now
             ended = Settlement(
                 ended=[EndedCall(call.number, "succeeded", "r", items=1) for call in under_way],
                 succeeded=[
@@ -177,14 +166,13 @@ class Settling:
                     for span in call.spans
                 ],
             )
-            under_way = [call for _, call in zip(range(SETTLED_AT_ONCE), calls, strict=False)]
+            under_way = list(islice(calls, SETTLED_AT_ONCE))
             if not under_way:
                 return
             lease.settle(ended, under_way)
-            with self._lock:
-                self.calls += len(under_way)
+            settled[batch_id] += len(under_way)
             next_at += SETTLED_AT_ONCE * TASKS / CALLS_PER_SECOND
-            self._over.wait(max(0.0, next_at - time.monotonic()))
+            over.wait(max(0.0, next_at - time.monotonic()))
 
 
 def measure(sizes: list[int]) -> Iterator[str]:
@@ -193,19 +181,19 @@ def measure(sizes: list[int]) -> Iterator[str]:
 
 
 def _measure(items: int) -> Iterator[list[str]]:
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         database = Database(server)
-        database.fresh()
-        dsn = database.dsn
-        with closing(connect(dsn)) as conn:
+        database.create()
+        with closing(connect(database.dsn)) as conn:
             say(f"{items:,} items: filling")
             _fill(conn, items)
-            process = server_of(conn)
             say(f"{items:,} items: settling alone")
-            alone, _ = _watched(conn, process, dsn, lambda: _wait(SECONDS))
+            with _settling(conn, database.dsn) as alone:
+                time.sleep(SECONDS)
             say(f"{items:,} items: settling with {VIEWERS} viewers")
-            with _pages(dsn) as look:
-                viewed, looks = _watched(conn, process, dsn, lambda: _view(look))
+            with _served_pages(database.dsn) as look, _settling(conn, database.dsn) as viewed:
+                looks = _view(look)
+    loads = astuple(viewed), astuple(alone)
     for name, seconds in sorted(looks.items()):
         ms = sorted(1_000 * took for took in seconds)
         yield [
@@ -214,33 +202,23 @@ def _measure(items: int) -> Iterator[list[str]]:
             f"{len(ms):,}",
             f"{statistics.median(ms):,.0f}",
             f"{ms[int(0.95 * (len(ms) - 1))]:,.0f}",
-            f"{viewed.calls_per_s:,.0f}",
-            f"{alone.calls_per_s:,.0f}",
-            f"{viewed.transactions_per_s:,.0f}",
-            f"{alone.transactions_per_s:,.0f}",
-            f"{viewed.cpu_percent:,.0f}",
-            f"{alone.cpu_percent:,.0f}",
+            *(f"{one:,.0f}" for pair in zip(*loads, strict=True) for one in pair),
         ]
 
 
-def _wait(seconds: float) -> dict[str, list[float]]:
-    time.sleep(seconds)
-    return {}
-
-
 def _fill(conn: Connection, items: int) -> None:
-    """Fill a job with this many called items, and enough others to settle meanwhile."""
+    """Fill a job with this many called items, and enough others to settle during the test."""
     waiting = int(3 * SECONDS * CALLS_PER_SECOND) // TASKS
     ref = open_run(conn, max_concurrency=1_000)
-    for number in range(TASKS):
-        keys = (f"new/{number}/{at:07}" for at in range(waiting))
-        enqueue(conn, ref, [item(key) for key in keys], done=number == TASKS - 1)
+    for task in range(TASKS):
+        keys = (f"new/{task}/{at:07}" for at in range(waiting))
+        enqueue(conn, ref, [item(key) for key in keys], done=task == TASKS - 1)
     with conn, conn.cursor() as cur:
-        for number in range(TASKS):
+        for task in range(TASKS):
             cur.execute(
                 "INSERT INTO retrofill.batch (job_id, run_id, set_no, first_seq, last_seq, items)"
                 " VALUES (1, 1, 1, %s, %s, %s)",
-                (1 + number * waiting, (number + 1) * waiting, waiting),
+                (1 + task * waiting, (task + 1) * waiting, waiting),
             )
         every = max(items // IN_QUARANTINE, 100)
         each = items // BATCHES
@@ -253,58 +231,38 @@ def _fill(conn: Connection, items: int) -> None:
         cur.execute("VACUUM ANALYZE")
 
 
-def _watched(
-    conn: Connection,
-    process: psutil.Process,
-    dsn: str,
-    act: Callable[[], dict[str, list[float]]],
-) -> tuple[Load, dict[str, list[float]]]:
-    """Settle calls while something is done; return the load, and what that returned."""
-    with Settling(dsn) as settling:
-        time.sleep(1)
-        began, cpu = time.monotonic(), cpu_s(process)
-        calls, transactions = settling.calls, _transactions(conn)
-        done = act()
-        passed = time.monotonic() - began
-        return (
-            Load(
-                (settling.calls - calls) / passed,
-                (_transactions(conn) - transactions) / passed,
-                100 * (cpu_s(process) - cpu) / passed,
-            ),
-            done,
-        )
-
-
-def _transactions(conn: Connection) -> int:
-    """Return how many transactions the database has ended."""
-    with conn.cursor() as cur:
-        cur.execute(
-            "SELECT xact_commit + xact_rollback FROM pg_stat_database"
-            " WHERE datname = current_database()"
-        )
-        ((count,),) = cur.fetchall()
-        return int(count)
+@contextmanager
+def _settling(conn: Connection, dsn: str) -> Iterator[Load]:
+    """Settle calls while a block runs; yield the load, which is complete at the end."""
+    load, over, settled, process = Load(), threading.Event(), [0] * (TASKS + 1), server_of(conn)
+    with ThreadPoolExecutor(TASKS) as tasks:
+        working = [tasks.submit(settle, dsn, task + 1, over, settled) for task in range(TASKS)]
+        try:
+            time.sleep(1)
+            began, cpu = time.monotonic(), cpu_s(process)
+            calls, transactions = sum(settled), number(conn, TRANSACTIONS)
+            yield load
+            seconds = time.monotonic() - began
+            load.calls_per_s = (sum(settled) - calls) / seconds
+            load.transactions_per_s = (number(conn, TRANSACTIONS) - transactions) / seconds
+            load.cpu_percent = 100 * (cpu_s(process) - cpu) / seconds
+        finally:
+            over.set()
+        for done in working:
+            done.result()
 
 
 def _view(look: Callable[[str], float]) -> dict[str, list[float]]:
     """Make all viewers look for a while; return the seconds that each look took, by page."""
-    took: defaultdict[str, list[float]] = defaultdict(list)
-    pages = {"Jobs": "/jobs", "Job": "/jobs/1", "Run": "/dags/d/runs/r"}
-    pages |= {"Quarantine": "/jobs/1/quarantine", "Items": "/jobs/1/items?key=data/0000012"}
-    lock = threading.Lock()
+    took: dict[str, list[float]] = {name: [] for name in PAGES}
     until = time.monotonic() + SECONDS
 
-    def view(number: int) -> None:
-        names = list(pages)
+    def view(at: int) -> None:
+        names = list(PAGES)
         time.sleep(LOOK_EVERY_S * random.random())  # noqa: S311  no secret
-        at = number
         while time.monotonic() < until:
             name = names[at % len(names)]
-            seconds = look(pages[name])
-            if seconds >= 0:
-                with lock:
-                    took[name].append(seconds)
+            took[name].append(look(PAGES[name]))
             at += 1
             time.sleep(LOOK_EVERY_S)
 
@@ -314,44 +272,31 @@ def _view(look: Callable[[str], float]) -> dict[str, list[float]]:
     return took
 
 
-class _pages:  # noqa: N801  as a context manager reads
-    """The app as Airflow mounts it, with its permissions."""
+@contextmanager
+def _served_pages(dsn: str) -> Iterator[Callable[[str], float]]:
+    """Serve the app as Airflow mounts it, with its permissions; yield what opens a page.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+    It returns the seconds that the page took.
+    """
+    # Airflow reads its settings when it is imported.
+    os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "one secret, for this test " * 4
+    os.environ["AIRFLOW_CONN_RETROFILL_STATE"] = dsn
+    from tests.integration import api_server  # noqa: PLC0415
 
-    def __enter__(self) -> Callable[[str], float]:
-        import os  # noqa: PLC0415  Airflow reads its settings when it is imported
-
-        os.environ["AIRFLOW__API_AUTH__JWT_SECRET"] = "one secret, for this test " * 4
-        os.environ["AIRFLOW_CONN_RETROFILL_STATE"] = self._dsn
-        from tests.integration import api_server  # noqa: PLC0415
-
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
-        self._serving = api_server.serving()
-        client: Any = self._serving.__enter__()
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    with api_server.serving() as client:
         cookie = api_server.as_role("ADMIN")
-        missing: set[str] = set()
 
         def look(path: str) -> float:
             began = time.monotonic()
             answer = client.get(f"/retrofill{path}", headers=cookie)
             took = time.monotonic() - began
-            if answer.status_code == 404 and "Not Found" in answer.text:  # noqa: PLR2004
-                if path not in missing:
-                    missing.add(path)
-                    say(f"there is no page {path}")
-                return -1.0
-            if answer.status_code != 200:  # noqa: PLR2004
-                raise FailedError(f"{path} answered {answer.status_code}: {answer.text[-500:]}")
+            if answer.status_code != HTTPStatus.OK:
+                raise FailedError(f"{path} returned {answer.status_code}: {answer.text[-500:]}")
             return took
 
-        return look
-
-    def __exit__(self, *_: object) -> None:
-        self._serving.__exit__(None, None, None)
+        yield look
 
 
 if __name__ == "__main__":
-    asked = sizes_asked("benchmarks.pages", __doc__, SIZES)
-    sys.exit(exit_code(measure(asked), FailedError))
+    sys.exit(exit_code(measure(sizes_asked("benchmarks.pages", __doc__, SIZES))))

@@ -1,20 +1,19 @@
-"""The cost of planning: new items with stale statistics, and what an abandoned run left behind.
+"""The cost of planning: new items with stale statistics, and the items of an abandoned run.
 
 Run ``make bench-planning``. It starts a separate Postgres with the settings of the embedded stack.
-For each size, a small run fills the in-process cache and empties it again, and ANALYZE runs then,
-as autovacuum does at the end of a run. A second run finds this many new items, plans them, and is
-abandoned when half of each batch is settled. A third run plans what is left.
+For each size, a small run fills the in-process cache and empties it again. Then ANALYZE runs, as
+autovacuum does at the end of a run. A second run finds this many new items, plans them, and is
+abandoned when half of each batch is settled. A third run plans the other half.
 """
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 
 from retrofill.model.runs import SetRef
 from retrofill.pipeline.plan_batches import plan_batches
 from retrofill.state.connection import Connection
-from retrofill.state.maintenance import OpenRun
 
 from benchmarks import runs
 from benchmarks.command import FailedError, exit_code, say, sizes_asked
@@ -23,44 +22,31 @@ from benchmarks.server import Database, number
 from benchmarks.sources import Generated
 from benchmarks.table import table
 from stack.services import temporary_postgres
+from tests.integration.opened import StillAirflow
 
 FIRST_ITEMS = 10_000
-"""Items of the run before."""
+"""Items of the first run."""
 
 HEADS = (
     "new items", "screening, s", "planning, s", "batches", "left", "planning them, s", "batches",
 )  # fmt: skip
 
 
-class _AirflowAfterwards:
-    """An Airflow that has ended every other DAG run, so that a run takes over what others left."""
-
-    most_mapped = 1_024
-
-    def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        del dag_id, dag_run_ids
-        return False
-
-    def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
-        del conn
-        say(f"run {run.run_id} was abandoned")
-
-    def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Do nothing: no DAG is paused."""
+ALL_ENDED = StillAirflow(lambda _dag_id, _dag_run_ids: False)
 
 
 def measure(sizes: list[int]) -> Iterator[str]:
     """Yield the lines of the table.
 
-    :raises FailedError: items were lost on the way into batches
+    :raises FailedError: the batches do not have all items
     """
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         yield from table(HEADS, [_measure(Database(server), items) for items in sizes])
 
 
 def _measure(database: Database, items: int) -> list[str]:
     say(f"{items:,} items")
-    database.fresh(autovacuum=False)
+    database.create(autovacuum=False)
     with closing(database.connect()) as conn:
         first, _ = runs.screen(conn, Generated(FIRST_ITEMS), nullcontext())
         _, batch_ids = _planned(conn, first, FIRST_ITEMS)
@@ -70,7 +56,10 @@ def _measure(database: Database, items: int) -> list[str]:
         screening = Stopwatch(conn)
         second, _ = runs.screen(conn, Generated(items, first=FIRST_ITEMS), screening)
         planning_s, batch_ids = _planned(conn, second, items)
-        left = items - sum(_settle_half(conn, batch_id) for batch_id in batch_ids)
+        left = items
+        for batch_id in batch_ids:
+            half = _items_of(conn, batch_id) // 2
+            left -= runs.settle(conn, batch_id, nullcontext(), most_items=half)
         _do(conn, "UPDATE retrofill.batch SET leased_until = NULL")
         third, _ = runs.screen(conn, Generated(0), nullcontext())
         rest_s, rest = _planned(conn, third, left)
@@ -83,18 +72,13 @@ def _measure(database: Database, items: int) -> list[str]:
 def _planned(conn: Connection, ref: SetRef, items: int) -> tuple[float, list[int]]:
     """Return the seconds that planning takes, and the batches."""
     began = time.perf_counter()
-    planned = plan_batches(conn, ref, _AirflowAfterwards())
+    planned = plan_batches(conn, ref, ALL_ENDED)
     seconds = time.perf_counter() - began
     batch_ids = [batch["batch_id"] for batch in planned]
     held = sum(_items_of(conn, batch_id) for batch_id in batch_ids)
     if held != items:
-        raise FailedError(f"batches hold {held:,} items, not {items:,}")
+        raise FailedError(f"the batches have {held:,} items, not {items:,}")
     return seconds, batch_ids
-
-
-def _settle_half(conn: Connection, batch_id: int) -> int:
-    half = _items_of(conn, batch_id) // 2
-    return runs.settle(conn, batch_id, nullcontext(), most_items=half)
 
 
 def _items_of(conn: Connection, batch_id: int) -> int:

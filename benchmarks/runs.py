@@ -1,11 +1,12 @@
-"""Runs of a database's one job, and what their tasks do to items while a watch is on them."""
+"""Runs of a database's one job, and the work of their tasks, with their time taken."""
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 
 from psycopg2.extensions import make_dsn
-from retrofill.model.calls import Call, EndedCall, Entry, Fresh, Settlement
+from retrofill.config import params_for
+from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.delivery import Delivery
 from retrofill.model.function import Pinned
 from retrofill.model.limits import Limits
@@ -43,11 +44,18 @@ def screen(
     max_concurrency: int = 100,
 ) -> tuple[SetRef, Enqueued]:
     """Open a run, and screen the items of a source as its enqueue task does."""
+    params = {
+        "bucket": "camera-uploads",
+        "prefix": "incoming/",
+        "function": "scripted",
+        "event": "s3",
+        "max_concurrency": max_concurrency,
+    }
     job = Job("benchmark", "f" * 32, source.name, "scripted", "s3")
     new = NewRun(
         job_id=runs.remember_job(conn, job),
         source=source.name,
-        config={},
+        config=params_for("s3").config(params).as_json(),
         delivery=Delivery(event="s3", items_per_call=items_per_call, answer="return"),
         modified_after=None,
         modified_before=None,
@@ -68,7 +76,7 @@ def plan(conn: Connection, ref: SetRef, *, most_items: int, fewest_items: int) -
 
 
 def lease_of(conn: Connection, batch_id: int) -> closing[BatchLease]:
-    """Return the lease of a batch, on a connection of its own, to be taken."""
+    """Return the untaken lease of a batch, on its own connection."""
     dsn = make_dsn(conn.dsn, password=conn.info.password)
     return closing(BatchLease(dsn, batch_id, "benchmark"))
 
@@ -79,12 +87,11 @@ def settle(
     watch: Watch,
     *,
     items_per_call: int = ITEMS_PER_CALL,
-    most_items: int | None = None,
+    most_items: int = _MOST_ITEMS,
 ) -> int:
-    """Settle items of a batch, writing the next calls ahead in the same transactions.
+    """Settle the first items of a batch, and write the next calls ahead in the same transactions.
 
-    :param most_items: how many; None: all
-    :returns: how many there were to settle
+    :returns: the number of settled items
     """
     with lease_of(conn, batch_id) as lease:
         if not lease.take(holder_is_dead=lambda _: True):
@@ -93,19 +100,17 @@ def settle(
         done = True
         for portion in lease.portions(items_per_call):
             seqs, items, _ = lease.load(portion)
-            fresh: Sequence[Entry] = Fresh(seqs, items)
-            if most_items is not None:
-                fresh = fresh[: most_items - settled]
-            _settle(lease, fresh, items_per_call, watch)
-            settled += len(fresh)
-            done = done and len(fresh) == len(seqs)
+            count = min(len(seqs), most_items - settled)
+            ends = [*range(0, count, items_per_call), count]
+            calls = [Call(seqs[begin:end], items[begin:end]) for begin, end in pairwise(ends)]
+            _settle(lease, calls, SETTLED_AT_ONCE // items_per_call, watch)
+            settled += count
+            done = done and count == len(seqs)
         lease.release(done=done)
     return settled
 
 
-def _settle(lease: BatchLease, fresh: Sequence[Entry], items_per_call: int, watch: Watch) -> None:
-    calls = [Call(fresh[at : at + items_per_call]) for at in range(0, len(fresh), items_per_call)]
-    at_once = SETTLED_AT_ONCE // items_per_call
+def _settle(lease: BatchLease, calls: list[Call], at_once: int, watch: Watch) -> None:
     groups = [calls[at : at + at_once] for at in range(0, len(calls), at_once)]
     ended = Settlement()
     for group in [*groups, []]:

@@ -1,9 +1,12 @@
 """Databases for measurements, on a server with the settings of the embedded stack."""
 
+import json
+
 from retrofill.state.connection import Connection, connect
 from retrofill.state.migrate import migrate
 
-from stack.services import Postgres, autocommitting
+from benchmarks.contenders.work import REGION
+from stack.services import Postgres, autocommit_cursor
 
 ROLE = "bench"
 _LOG_FILES = """
@@ -13,12 +16,12 @@ SELECT pg_size_bytes(current_setting('min_wal_size'))
 
 
 def fill_log(server: Postgres) -> None:
-    """Make the server create all files of its log that it keeps.
+    """Make the server create all files of its write-ahead log that it keeps.
 
-    They are reused. The cost of creating one belongs to the first hour of a server.
+    It reuses them. Only the first hour of a server pays for their creation.
     """
-    with autocommitting(server.dsn("postgres")) as cur:
-        # As long as the slot exists, no file is reused.
+    with autocommit_cursor(server.dsn("postgres")) as cur:
+        # The slot keeps the server from reusing a file before all exist.
         cur.execute("SELECT pg_create_physical_replication_slot('log', true, true)")
         cur.execute(_LOG_FILES)
         (files,) = cur.fetchone() or (0,)
@@ -34,11 +37,11 @@ class Database:
         self._name = name
         self.dsn = server.dsn(name, role=ROLE)
 
-    def fresh(self, *, autovacuum: bool = True) -> None:
-        """Create the database again, with the state's empty schema.
+    def create(self, *, autovacuum: bool = True) -> None:
+        """Create the database, or create it again, with the state's empty schema.
 
-        :param autovacuum: False: leave the in-process cache alone, because what autovacuum would do
-            in between differs from one measurement to the next
+        :param autovacuum: False: leave the in-process cache alone, because autovacuum would run at
+            another time in each measurement
         """
         self._server.ensure_database(ROLE)
         self.drop()
@@ -50,7 +53,7 @@ class Database:
             )
 
     def drop(self) -> None:
-        """Drop the database with everything in it."""
+        """Drop the database, if it exists."""
         self._do(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")
 
     def connect(self) -> Connection:
@@ -58,15 +61,24 @@ class Database:
         return connect(self.dsn)
 
     def checkpoint(self) -> None:
-        """Write out what has been done, so that it does not slow down the next measurement."""
+        """Write all changes to disk now, so that this does not slow down the next measurement."""
         self._do("CHECKPOINT")
 
     def vacuum(self) -> None:
         """Do what autovacuum does within a minute."""
         self._do("VACUUM (ANALYZE)", self._name)
 
+    def environment(self, aws_url: str) -> dict[str, str]:
+        """Return the connections of tasks that use this database and an AWS at this address."""
+        aws = {"endpoint_url": aws_url, "region_name": REGION}
+        connection = {"conn_type": "aws", "login": "test", "password": "test", "extra": aws}
+        return {
+            "AIRFLOW_CONN_RETROFILL_STATE": self.dsn,
+            "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+        }
+
     def _do(self, statement: str, database: str = "postgres") -> None:
-        with autocommitting(self._server.dsn(database)) as cur:
+        with autocommit_cursor(self._server.dsn(database)) as cur:
             cur.execute(statement)
 
 

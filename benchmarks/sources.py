@@ -1,4 +1,4 @@
-"""Sources that cost only the creation of their items, which are named as in S3."""
+"""Sources that only create their items, with keys like those in S3."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from retrofill.engine.identity import identifier_of
 from retrofill.model.items import Item
 from retrofill.sources import Page, Partition, Source
 
-from benchmarks.encode import SOURCE
+from benchmarks.event import SOURCE
 
 PAGE_ITEMS = 1_000
 CONTENT_BYTES = 1_000
@@ -17,14 +17,14 @@ CONTENT_BYTES = 1_000
 _START = datetime(2019, 9, 3, 19, 37, 27, tzinfo=UTC)
 _FAR = 6_364_136_223_846_793_005
 _PLACES = 1 << 63
-"""With an odd factor, a power of two gives each number its own position."""
+"""A power of two, so that an odd factor gives each number its own place."""
 
 
 class Generated(Source):
     """Items in the order of their keys.
 
-    :param items: how many it has
-    :param first: the number of the first of them, a multiple of PAGE_ITEMS
+    :param items: the number of items
+    :param first: the number of the first item, a multiple of PAGE_ITEMS
     """
 
     name = SOURCE
@@ -34,7 +34,7 @@ class Generated(Source):
         self._end = first + items
 
     def check(self) -> bool:
-        """Return whether it has items: nothing can be wrong with it."""
+        """Return whether it has items; nothing else can be wrong."""
         return self._end > self._first
 
     def partitions(self, limit: int) -> list[Partition]:
@@ -42,10 +42,10 @@ class Generated(Source):
         return [Partition(0, "all", {})][:limit]
 
     def pages(self, partition: Partition, cursor: str | None = None) -> Iterator[Page]:
-        """Make the items page by page, as a listing of S3 is read."""
+        """Create the items page by page, like a listing of S3."""
         del partition, cursor
         identifier = identifier_of(SOURCE)
-        # As the source of S3 makes them.
+        # As in the S3 source.
         make = tuple.__new__
         for first in range(self._first, self._end, PAGE_ITEMS):
             etag = f"{first:032x}"
@@ -55,7 +55,7 @@ class Generated(Source):
             yield Page(items, keys[-1], {})
 
     def acknowledge(self, page: Page) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: there is nothing to release."""
 
     def _content(self, first: int, etag: str) -> str:
         """Return the content of each item of a page."""
@@ -68,7 +68,7 @@ class Generated(Source):
 
 
 class Shuffled(Generated):
-    """The same without order: keys of the same length, each far from the one before it."""
+    """The same unordered: keys of the same length, each far from the previous one."""
 
     ordered = False
 

@@ -1,8 +1,8 @@
 """The cost of a whole run on the real stack: Airflow, Postgres, scripted S3 and scripted Lambda.
 
-Run ``python -m benchmarks.whole_run`` (or ``make bench-run``). It starts a separate stack, runs the
-DAG twice over the same objects, then a DAG of as many tasks that do nothing, to show Airflow's
-share. Prints tables in Markdown; the exit code is 1 if a count is wrong.
+Run ``python -m benchmarks.whole_run`` (or ``make bench-run``). It starts a separate stack, and runs
+the DAG twice over the same objects. Then it runs a DAG with the same number of tasks that do
+nothing, to show Airflow's share. Prints tables in Markdown; the exit code is 1 if a count is wrong.
 """
 
 import sys
@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from benchmarks.command import FailedError, count, exit_code, options, say
 from benchmarks.observe import Observed, observer
 from benchmarks.table import table
-from stack.endpoint import Bucket, EndpointError, Function, Script
+from stack.endpoint import Bucket, Function, Script
 
 TASKS = (
     "open_run", "list_partitions", "enqueue", "plan_batches", "invoke", "close_run", "next_set",
     "notify",
 )  # fmt: skip
 NOTHING = '''
-"""As many tasks as a run of Retrofill has, in the same order, that do nothing."""
+"""The tasks of a run of Retrofill, in the same order and number, that do nothing."""
 
 from airflow.sdk import DAG, task
 
@@ -46,7 +46,7 @@ _PERMILLE = 1000
 
 
 def measure(arguments: Namespace) -> Iterator[str]:
-    """Run it all, and yield the lines of the tables.
+    """Make all runs, and yield the lines of the tables.
 
     :raises FailedError: a run failed, or a count is wrong
     """
@@ -69,11 +69,11 @@ def measure(arguments: Namespace) -> Iterator[str]:
         say("second run")
         second = observing.retrofill("second", params)
         say("tasks that do nothing")
-        as_many = {
+        instances = {
             "list_partitions": _executed(first, "enqueue"),
             "plan_batches": _executed(first, "invoke"),
         }
-        nothing = observing.observe("nothing", "floor", as_many)
+        nothing = observing.observe("nothing", "floor", instances)
     yield from report(arguments, first, second, nothing)
     if wrong := list(wrong_counts(first, second, arguments)):
         raise FailedError("\n".join(["counts are wrong", *wrong]))
@@ -88,8 +88,8 @@ def wrong_counts(first: Observed, second: Observed, arguments: Namespace) -> Ite
         ("new to the first run", objects, first.counts["new"]),
         ("succeeded in the first run", objects, first.counts["succeeded"]),
         ("calls of the first run, by the endpoint", calls, first.stats.invocations),
-        ("items that the endpoint got", objects, first.stats.deliveries),
-        ("items that the endpoint got more than once", 0, first.repeated),
+        ("items that the endpoint received", objects, first.stats.deliveries),
+        ("items that the endpoint received more than once", 0, first.repeated),
         ("listed by the second run", objects, second.counts["listed"]),
         ("known to the second run", objects, second.counts["known"]),
         ("calls of the second run", 0, second.counts["calls"]),
@@ -97,7 +97,7 @@ def wrong_counts(first: Observed, second: Observed, arguments: Namespace) -> Ite
     ):
         if wanted != found:
             yield f"{what}: {found:,}, not {wanted:,}"
-    # A batch ends with a call that may not be full.
+    # The last call of a batch may have fewer items.
     fewest_calls = -(-objects // arguments.items_per_call)
     most_calls = fewest_calls + len(first.instances["invoke"])
     if not fewest_calls <= calls - first.counts["retries"] <= most_calls:
@@ -110,7 +110,7 @@ def report(
     """Yield the lines of the tables."""
     yield (
         f"{arguments.objects:,} objects, {arguments.items_per_call} per call, calls of"
-        f" {arguments.latency * _PERMILLE:.0f} ms, at most {arguments.concurrency} at once"
+        f" {arguments.latency * _PERMILLE:.0f} ms, at most {arguments.concurrency} in flight"
     )
     yield ""
     runs = (first, second, nothing)
@@ -118,9 +118,9 @@ def report(
     counted = ("listed", "new", "known", "succeeded", "calls", "retries", "duplicates")
     by_endpoint = {
         "requests to the endpoint": "requests",
-        "invocations it got": "invocations",
+        "invocations": "invocations",
         "items in them": "deliveries",
-        "most calls in flight there": "max_in_flight",
+        "most calls in flight": "max_in_flight",
         "connections": "connections",
     }
     rows = [
@@ -128,7 +128,7 @@ def report(
         ["CPU time of the stack, s", *(f"{run.cpu_s:.1f}" for run in runs)],
         ["task instances", *(f"{sum(map(len, run.instances.values()))}" for run in runs)],
         *(
-            [f"of them {task}", *(f"{_executed(run, task)}" for run in runs)]
+            [f"of these, {task}", *(f"{_executed(run, task)}" for run in runs)]
             for task in ("enqueue", "invoke")
         ),
         *([name, *(f"{run.counts[name]:,}" for run in ours)] for name in counted),
@@ -140,7 +140,7 @@ def report(
             [what, *(f"{getattr(run.stats, name):,}" for run in ours)]
             for what, name in by_endpoint.items()
         ),
-        ["items that came more than once", *(f"{run.repeated:,}" for run in ours)],
+        ["items received more than once", *(f"{run.repeated:,}" for run in ours)],
     ]
     heads = ("", "first run", "second run", "tasks that do nothing")
     yield from table(heads, [[*row, "", ""][: len(heads)] for row in rows])
@@ -156,7 +156,7 @@ def _task_rows(run: Observed) -> Iterator[list[str]]:
     seen = {task: figures for task in TASKS if (figures := run.task(task))}
     began = seen["open_run"].began
     for task, figures in seen.items():
-        # A task that ends before it is seen has no memory.
+        # A task that ends before the first sample has no memory.
         memory = (figures.resident_mb, figures.private_mb)
         yield [
             task,
@@ -186,4 +186,4 @@ def _arguments() -> Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(measure(_arguments()), EndpointError))
+    sys.exit(exit_code(measure(_arguments())))

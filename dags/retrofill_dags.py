@@ -1,12 +1,12 @@
-"""All of Retrofill's DAGs: one per kind of source, one per job file, and maintenance."""
+"""All of Retrofill's DAGs: one per kind of source, one per job file, and those for its state."""
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from airflow.sdk import DAG  # noqa: F401  by this word Airflow knows a file that holds DAGs
+from airflow.sdk import DAG  # noqa: F401  Airflow recognizes a DAG file by this word
 
-# Installed, or in the plugins folder, the package is found; else it is in include/ of the project.
+# Python finds the package if it is installed or a plugin; otherwise it is in include/.
 if find_spec("retrofill") is None:
     sys.path.append(str(Path(__file__).resolve().parents[1] / "include"))
 

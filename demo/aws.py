@@ -1,4 +1,4 @@
-"""What the demo creates in AWS: two buckets, a function, its trigger, and a topic with a queue."""
+"""The demo's part of AWS: two buckets, a function, its trigger, and a topic with a queue."""
 
 import io
 import json
@@ -22,20 +22,15 @@ _QUEUE_WAIT_S = 20  # the longest poll of SQS
 
 
 class Output(NamedTuple):
-    """An object that the function has written."""
+    """An object that the function wrote."""
 
     key: str
     etag: str
     modified_at: datetime
 
-    @property
-    def folder(self) -> str:
-        """The folder of its input; see :func:`word_count.output_folder`."""
-        return self.key.partition("/")[0]
-
 
 class Aws:
-    """The demo's part of the emulated AWS; every demo uses new names.
+    """Creates and reads the demo's resources in the emulator; every demo uses new names.
 
     :param name: the prefix of the names
     """
@@ -57,7 +52,6 @@ class Aws:
         self.bucket = name
         self.output_bucket = f"{name}-output"
         self.function = f"{name}-word-count"
-        self._topic_name = name
         self._function_arn = ""
         self._queue_url = ""
 
@@ -97,7 +91,7 @@ class Aws:
         )
 
     def attach_trigger(self) -> None:
-        """Make the bucket call the function for every new object from now on."""
+        """Make the bucket call the function for each new object."""
         self._lambda.add_permission(
             FunctionName=self.function,
             StatementId="live-trigger",
@@ -115,7 +109,7 @@ class Aws:
         )
 
     def outputs(self) -> list[Output]:
-        """List what the function has written."""
+        """List the objects that the function wrote."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.output_bucket)
         return [
             Output(listed["Key"], listed["ETag"], listed["LastModified"])
@@ -125,8 +119,8 @@ class Aws:
 
     def open_mailbox(self) -> str:
         """Create a topic with a subscribed queue; return the topic's ARN."""
-        topic_arn = self._sns.create_topic(Name=self._topic_name)["TopicArn"]
-        self._queue_url = self._sqs.create_queue(QueueName=self._topic_name)["QueueUrl"]
+        topic_arn = self._sns.create_topic(Name=self.bucket)["TopicArn"]
+        self._queue_url = self._sqs.create_queue(QueueName=self.bucket)["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(
             QueueUrl=self._queue_url, AttributeNames=["QueueArn"]
         )
@@ -135,19 +129,16 @@ class Aws:
         return topic_arn
 
     def received(self) -> list[dict[str, Any]]:
-        """Take the notifications from the queue; wait a little for the first."""
+        """Take all notifications from the queue; wait up to 20 s for the first."""
         taken: list[dict[str, Any]] = []
         wait_s = _QUEUE_WAIT_S
-        while True:
-            answer = self._sqs.receive_message(
-                QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s
-            )
-            messages = answer.get("Messages", [])
-            if not messages:
-                return taken
+        while messages := self._sqs.receive_message(
+            QueueUrl=self._queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_s
+        ).get("Messages"):
             for message in messages:
                 taken.append(json.loads(json.loads(message["Body"])["Message"]))
                 self._sqs.delete_message(
                     QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"]
                 )
             wait_s = 0
+        return taken

@@ -1,4 +1,4 @@
-"""The checks at the end of the demo, each with what was expected and what was seen."""
+"""The checks at the end of the demo, each with the expected and the actual value."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -12,7 +12,7 @@ _NAMED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class Check:
-    """A claim, and whether it held."""
+    """A claim, and whether it holds."""
 
     claim: str
     expected: object
@@ -20,7 +20,7 @@ class Check:
 
     @property
     def held(self) -> bool:
-        """Whether what was seen is what was expected."""
+        """Whether the two values are equal."""
         return self.expected == self.seen
 
 
@@ -34,17 +34,13 @@ def exactly_one_output(claim: str, keys: Collection[str], folders: Iterable[str]
     outputs = Counter(folders)
     counts = {key: outputs.pop(output_folder(key), 0) for key in keys}
     seen = [f"{sum(count == 1 for count in counts.values()):,} with one output"]
-    without = [key for key, count in counts.items() if count == 0]
-    if without:
-        seen.append(f"{len(without):,} with none ({_named(without)})")
-    repeated = [key for key, count in counts.items() if count > 1]
-    if repeated:
-        seen.append(f"{len(repeated):,} with more than one ({_named(repeated)})")
+    for found, what in (
+        ([key for key, count in counts.items() if count == 0], "without output"),
+        ([key for key, count in counts.items() if count > 1], "with several outputs"),
+    ):
+        if found:
+            names = [*map(repr, found[:_NAMED_AT_MOST]), *["…"][: len(found) > _NAMED_AT_MOST]]
+            seen.append(f"{len(found):,} {what} ({', '.join(names)})")
     if outputs:
-        seen.append(f"{outputs.total():,} outputs of no object")
+        seen.append(f"{outputs.total():,} outputs of unknown objects")
     return Check(claim, f"{len(keys):,} with one output", "; ".join(seen))
-
-
-def _named(keys: list[str]) -> str:
-    names = ", ".join(map(repr, keys[:_NAMED_AT_MOST]))
-    return names if len(keys) <= _NAMED_AT_MOST else f"{names}, …"

@@ -1,10 +1,9 @@
-"""The objects of the demo: names and contents as a bucket collects them over the years."""
+"""The objects of the demo: keys and contents like those of a bucket after some years."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_LONGEST_KEY = 1024
-"""The longest key that S3 allows, in bytes of UTF-8."""
+_LONGEST_KEY_BYTES = 1024
 
 _KEYS = (
     "logs/2025/{number:05}.log",
@@ -40,7 +39,7 @@ class StoredObject(NamedTuple):
 
 
 def objects_from_before(count: int) -> Iterator[StoredObject]:
-    """Yield objects with keys of every kind that S3 allows, from empty ones to 57 KB."""
+    """Yield objects of 0 to 57 KB with every kind of key that S3 allows."""
     for number in range(count):
         key = _KEYS[number % len(_KEYS)].format(number=number)
         if key.endswith("/"):
@@ -54,10 +53,10 @@ def objects_from_before(count: int) -> Iterator[StoredObject]:
 
 
 def live_objects(count: int) -> Iterator[StoredObject]:
-    """Yield objects that arrive when the trigger exists.
+    """Yield objects that arrive after the trigger was attached.
 
-    Their keys have no ``+`` and no ``%``: S3 encodes the key in its events, the emulator does not,
-    and the function decodes it, as it must.
+    Their keys have no ``+`` and no ``%``. S3 encodes the key in its events and the function decodes
+    it, but the emulator does not encode it.
     """
     for number in range(count):
         yield StoredObject(f"live/новый файл {number}.txt", b"it came after the function\n")
@@ -67,7 +66,7 @@ def _longest(start: str) -> str:
     """Return a key as long as S3 allows, in folders whose names any file system allows."""
     letter = "ö" if "å" in start else "o"
     width = len(letter.encode())
-    key, room = start, _LONGEST_KEY - len(start.encode())
+    key, room = start, _LONGEST_KEY_BYTES - len(start.encode())
     folder = letter * (100 // width) + "/"
     while room > len(folder.encode()):
         key += folder

@@ -1,100 +1,77 @@
 """Wait for a run, and show its progress."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from demo.runs import RunCounts, RunView
+from demo.runs import RunCounts
 from stack.airflow_api import AirflowApi
 
-_LOOK_EVERY_S = 0.25
-_ASK_AIRFLOW_EVERY_S = 1.0
-_MAY_STAND_STILL_S = 240
+_LOOK_EVERY_S = 0.5
+_STUCK_AFTER_S = 240
 _ENDS = {"success", "failed"}
 
 
 class RunFailedError(Exception):
-    """A run failed, or made no progress; the message has what is known of it."""
+    """A run failed, or made no progress; the message has the logs of its failed tasks."""
 
 
-class Watcher:
-    """Follows runs of one DAG and one job.
+def follow(
+    console: Console,
+    airflow: AirflowApi,
+    dag_id: str,
+    dag_run_id: str,
+    read: Callable[[], RunCounts | None],
+) -> RunCounts:
+    """Wait until a DAG run has ended; return the counts of its run.
 
-    :param console: where to show the progress
+    :param read: returns the counts; None if there is no run yet
+    :raises RunFailedError: it failed, or nothing has changed for long
     """
 
-    def __init__(
-        self, console: Console, airflow: AirflowApi, view: RunView, dag_id: str, job: str
-    ) -> None:
-        self._console = console
-        self._airflow = airflow
-        self._view = view
-        self._dag_id = dag_id
-        self._job = job
+    def failed(what: str) -> RunFailedError:
+        failures = airflow.failures(dag_id, dag_run_id)
+        return RunFailedError("\n".join([f"the DAG run {dag_run_id} {what}", *failures]))
 
-    def follow(self, dag_run_id: str, number: int) -> RunCounts:
-        """Wait until a DAG run has ended; return its counts.
-
-        :param number: which run of the job it is; the first is 1
-        :raises RunFailedError: it failed, or nothing has changed for long
-        """
-        columns = (
-            TextColumn("  {task.fields[what]:<24}"),
-            BarColumn(bar_width=34),
-            TextColumn("{task.fields[count]:>22}"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console) as progress:
-            bar = progress.add_task("", total=None, what="the scheduler takes it up", count="")
-            state, counts = self._until_end(progress, bar, dag_run_id, number)
-        if state == "failed":
-            raise RunFailedError("\n".join(self._reasons(dag_run_id, "failed")))
-        if counts is None:
-            raise RunFailedError(f"the DAG run succeeded, but v_run has no run {number} of the job")
-        return counts
-
-    def _until_end(
-        self, progress: Progress, bar: TaskID, dag_run_id: str, number: int
-    ) -> tuple[str, RunCounts | None]:
-        state, seen = "queued", None
-        asked_at = moved_at = time.monotonic()
-        while True:
-            now = time.monotonic()
-            before = state, seen
-            if now - asked_at > _ASK_AIRFLOW_EVERY_S:
-                state, asked_at = self._airflow.run_state(self._dag_id, dag_run_id), now
-            # Read after the state: the counts of an ended run are final.
-            seen = dict(enumerate(self._view.of_job(self._job), 1)).get(number)
-            ended = state in _ENDS
-            _show(progress, bar, seen, ended=ended)
-            if ended:
-                return state, seen
-            if (state, seen) != before:
-                moved_at = now
-            elif now - moved_at > _MAY_STAND_STILL_S:
-                what = f"has not moved for {_MAY_STAND_STILL_S} s and is {state}"
-                raise RunFailedError("\n".join(self._reasons(dag_run_id, what)))
+    columns = (
+        TextColumn("  {task.fields[what]:<24}"),
+        BarColumn(bar_width=34),
+        TextColumn("{task.fields[count]:>22}"),
+        TimeElapsedColumn(),
+    )
+    state, counts, changed_at = "queued", None, time.monotonic()
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=None, what="waiting for the scheduler", count="")
+        while state not in _ENDS:
+            before = state, counts
+            # In this order: the counts of an ended run are final.
+            state, counts = airflow.run_state(dag_id, dag_run_id), read()
+            if counts:
+                progress.update(bar, **_shown(counts, ended=state in _ENDS))
+            if (state, counts) != before:
+                changed_at = time.monotonic()
+            elif time.monotonic() - changed_at > _STUCK_AFTER_S:
+                raise failed(f"is {state} and has not changed for {_STUCK_AFTER_S} s")
             time.sleep(_LOOK_EVERY_S)
-
-    def _reasons(self, dag_run_id: str, what: str) -> list[str]:
-        failures = self._airflow.failures(self._dag_id, dag_run_id)
-        return [f"the DAG run {dag_run_id} {what}", *failures]
-
-
-def _show(progress: Progress, bar: TaskID, counts: RunCounts | None, *, ended: bool) -> None:
+    if state == "failed":
+        raise failed("failed")
     if counts is None:
-        return
+        raise RunFailedError(f"the DAG run {dag_run_id} succeeded, but v_run has no run of it")
+    return counts
+
+
+def _shown(counts: RunCounts, *, ended: bool) -> dict[str, Any]:
     done = counts.succeeded + counts.quarantined
     count = f"{done:,} of {counts.new:,} new objects"
     if ended:
         total = counts.new or 1
-        completed = done if counts.new else total
-        progress.update(bar, what=counts.status, count=count, total=total, completed=completed)
-    elif not counts.all_listed:
-        progress.update(bar, what="listing the bucket", count=f"{counts.listed:,} listed")
-    elif done < counts.new:
+        return {"what": counts.status, "count": count, "total": total, "completed": done or total}
+    if not counts.all_listed:
+        return {"what": "listing the bucket", "count": f"{counts.listed:,} listed"}
+    if done < counts.new:
         what = "calling the function"
-        progress.update(bar, what=what, count=count, total=counts.new, completed=done)
-    else:
-        progress.update(bar, what="closing, notifying", count=count, total=None)
+        return {"what": what, "count": count, "total": counts.new, "completed": done}
+    return {"what": "closing, notifying", "count": count, "total": None}

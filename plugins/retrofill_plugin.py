@@ -1,4 +1,4 @@
-"""Register the pages of Retrofill, unless the installed package does so itself."""
+"""Register Retrofill's pages, unless the installed package does that."""
 
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -7,7 +7,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 
-# Beside this file, or installed, the package is found; else it is in include/ of the project.
+# Python finds the package if it is installed or next to this file; otherwise it is in include/.
 if find_spec("retrofill") is None:
     sys.path.append(str(_HERE.parent / "include"))
 
@@ -16,6 +16,6 @@ try:
 except PackageNotFoundError:
     _registers_itself = False
 
-# Airflow 3.3 looks for entry points before it puts the plugins folder on the path.
+# Airflow 3.3 looks for entry points before it adds the plugins folder to the path.
 if not _registers_itself:
     from retrofill.plugin import RetrofillPlugin  # noqa: F401  Airflow looks for it here

@@ -1,1 +1,1 @@
-"""Cut a release: its two commits, and the files that a person then publishes."""
+"""Cut a release: its two commits, and the files to publish."""

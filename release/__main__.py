@@ -1,4 +1,4 @@
-"""Cut a release, and tell what a person then does: ``python -m release [VERSION]``."""
+"""Cut a release, and print the next steps: ``python -m release [VERSION]``."""
 
 import argparse
 import sys
@@ -6,25 +6,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from release.cut import Release, cut
-from release.errors import Unfit
+from release.process import ReleaseError
 
 ROOT = Path(__file__).parents[1]
 
 
 def main() -> None:
-    """Cut the release, or say why there is none."""
+    """Cut the release, or exit with the reason why there is none."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
-    parser.add_argument("version", nargs="?", help="such as 1.2.0; else the one that is due")
+    parser.add_argument("version", nargs="?", help="such as 1.2.0; default: the next one")
     args = parser.parse_args()
     try:
         release = cut(ROOT, args.version, datetime.now(UTC).date())
-    except Unfit as error:
+    except ReleaseError as error:
         sys.exit(f"error: {error}\nNothing was changed.")
-    print(said(release, ROOT))
+    print(next_steps(release, ROOT))
 
 
-def said(release: Release, root: Path) -> str:
-    """Return what was done, and what a person does now."""
+def next_steps(release: Release, root: Path) -> str:
+    """Return what was done, and the commands to publish it or take it back."""
     folder = release.folder.relative_to(root)
     upload = (
         f"uv publish {folder}/*.whl"
@@ -33,10 +33,10 @@ def said(release: Release, root: Path) -> str:
     )
     sums = (release.folder / "SHA256SUMS").read_text(encoding="utf-8")
     return f"""\
-Retrofill {release.version} is cut, and nothing is published. In {folder}:
+Retrofill {release.version} is built and not published. In {folder}:
 
 {sums}
-Look at the two new commits and at these files. Then (docs/releasing.md says more):
+Check the two new commits and these files. Then (see docs/releasing.md):
 
   git tag --annotate --message 'Retrofill {release.version}' {release.tag} {release.commit}
   git push origin HEAD {release.tag}
@@ -45,7 +45,7 @@ Look at the two new commits and at these files. Then (docs/releasing.md says mor
     --label org.opencontainers.image.revision={release.commit} -
   {upload}
 
-To take it back, as long as nothing is pushed:
+To take it back before you push:
 
   git tag --delete {release.tag}
   git reset --hard {release.before}

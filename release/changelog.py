@@ -1,4 +1,4 @@
-"""The changelog: its sections, and how what is unreleased becomes a version.
+"""The changelog: its sections, and how the unreleased one becomes a version.
 
 The format is that of https://keepachangelog.com/en/1.1.0/.
 """
@@ -7,7 +7,7 @@ import re
 from datetime import date
 from typing import NamedTuple
 
-from release.errors import Unfit
+from release.process import ReleaseError
 
 UNRELEASED = "## [Unreleased]"
 KINDS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
@@ -15,7 +15,7 @@ _HEADING = re.compile(r"^## \[(?P<name>[^]]+)\](?: - (?P<day>\d{4}-\d{2}-\d{2}))
 
 
 class Section(NamedTuple):
-    """What the changelog says of one version, or of what is unreleased."""
+    """The entries of one version, or the unreleased ones."""
 
     name: str
     day: date | None
@@ -28,22 +28,23 @@ class Section(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing but headings."""
+        """Whether it has only headings."""
         return not re.sub(r"^#.*$", "", self.text, flags=re.MULTILINE).strip()
 
 
 def sections(changelog: str) -> list[Section]:
     """Return the sections, in their order.
 
-    :raises Unfit: a heading has another form
+    :raises ReleaseError: a heading has the wrong form
     """
     _, *parts = re.split(r"^(?=## )", changelog, flags=re.MULTILINE)
     found = []
     for part in parts:
         heading, _, text = part.partition("\n")
         if not (match := _HEADING.fullmatch(heading)):
-            raise Unfit(
-                f"CHANGELOG.md: {heading!r} is neither {UNRELEASED!r} nor '## [1.2.0] - 2026-12-31'"
+            raise ReleaseError(
+                f"CHANGELOG.md: the heading {heading!r} is not allowed; write {UNRELEASED!r} or"
+                " '## [1.2.0] - 2026-12-31'"
             )
         day = date.fromisoformat(match["day"]) if match["day"] else None
         found.append(Section(match["name"], day, text.strip()))
@@ -51,13 +52,15 @@ def sections(changelog: str) -> list[Section]:
 
 
 def cut(changelog: str, version: str, day: date) -> str:
-    """Return the changelog with what is unreleased under the version, and nothing unreleased.
+    """Return the changelog with all unreleased entries under the version.
 
-    :raises Unfit: there is nothing unreleased, or there is such a version
+    :raises ReleaseError: there are no such entries, or the version is in the changelog already
     """
     found = sections(changelog)
     if not found or found[0].name != "Unreleased" or found[0].is_empty:
-        raise Unfit(f"CHANGELOG.md: there is nothing under {UNRELEASED!r} to release")
+        raise ReleaseError(
+            f"CHANGELOG.md has no entries under {UNRELEASED!r}: write down what users notice"
+        )
     if version in [section.name for section in found]:
-        raise Unfit(f"CHANGELOG.md: {version} stands there already")
+        raise ReleaseError(f"CHANGELOG.md already has a section for {version}")
     return changelog.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {day}", 1)

@@ -1,4 +1,4 @@
-"""How a release is cut: in a working tree of its own, and taken over when all of it is done."""
+"""Cut a release in its own working tree, and merge it when everything is done."""
 
 import shutil
 from datetime import date
@@ -13,11 +13,11 @@ from release.wheel import build, commit_time, sha256
 
 
 class Release(NamedTuple):
-    """What was cut, and lies on this machine only."""
+    """A release that is only on this machine."""
 
     version: str
     before: str
-    """The commit it began from."""
+    """The commit before it."""
     commit: str
     folder: Path
     """Its files."""
@@ -36,33 +36,34 @@ class Release(NamedTuple):
 def cut(root: Path, asked: str | None, day: date) -> Release:
     """Commit a release and build its files below ``dist/``; publish nothing.
 
-    :param asked: the version; None: the one that the version in its place leads to
-    :raises Unfit: it cannot be; nothing was changed
+    :param asked: the version; None: the one that the current version leads to
+    :raises ReleaseError: there can be no release; nothing was changed
     """
     repository.require_clean(root)
-    version = versions.to_release(asked, versions.read_version(root), repository.tags(root))
+    tags = repository.git(root, "tag", "--list").split()
+    version = versions.to_release(asked, versions.read_version(root), tags)
     before = repository.git(root, "rev-parse", "HEAD")
-    with repository.beside(root) as tree, TemporaryDirectory(prefix="retrofill-dist-") as folder:
+    with repository.worktree(root) as tree, TemporaryDirectory(prefix="retrofill-dist-") as folder:
         log = tree / "CHANGELOG.md"
         log.write_text(
             changelog.cut(log.read_text(encoding="utf-8"), version, day), encoding="utf-8"
         )
         versions.write_version(tree, version)
-        commit = repository.commit(tree, f"Release {version}", "CHANGELOG.md says what is in it.")
-        made = Path(folder) / version
-        made.mkdir()
-        _write_files(tree, commit, version, made)
-        versions.write_version(tree, versions.after(version))
+        commit = repository.commit(tree, f"Release {version}", "CHANGELOG.md lists what is in it.")
+        built = Path(folder) / version
+        built.mkdir()
+        _write_files(tree, commit, version, built)
+        versions.write_version(tree, versions.next_development(version))
         last = repository.commit(
             tree,
-            f"Begin what comes after {version}",
-            "What is built from here on is not taken for that release.",
+            f"Begin the version after {version}",
+            "Later builds must not be mistaken for that release.",
         )
         repository.git(root, "merge", "--quiet", "--ff-only", last)
         kept = root / "dist" / version
         shutil.rmtree(kept, ignore_errors=True)
         kept.parent.mkdir(exist_ok=True)
-        shutil.move(made, kept)
+        shutil.move(built, kept)
     return Release(version, before, commit, kept)
 
 

@@ -1,4 +1,4 @@
-"""The provenance: what was built, of which commit, with what; unsigned.
+"""The provenance: what was built, from which commit, with which tools; unsigned.
 
 It is an in-toto Statement, https://in-toto.io/Statement/v1, whose predicate is SLSA's,
 https://slsa.dev/spec/v1.1/provenance.
@@ -14,10 +14,10 @@ from typing import Any
 from release.wheel import sha256
 
 BUILD_TYPE = "urn:retrofill:make-release:1"
-"""How it is built; docs/releasing.md says what that is."""
+"""The build that docs/releasing.md describes."""
 
 BUILDER = "urn:retrofill:workstation"
-"""Who builds: a person at a machine of their own, whom nobody but themselves vouches for."""
+"""Someone's own machine; only that person vouches for it."""
 
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 
@@ -25,10 +25,10 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 def write_provenance(  # noqa: PLR0913, RUF100
     tree: Path, files: Iterable[Path], *, commit: str, version: str, address: str | None, path: Path
 ) -> None:
-    """Write the statement of what ``files`` were made from to ``path``.
+    """Write to `path` what `files` were built from.
 
     :param tree: a working tree of the commit
-    :param address: of the repository, if it has a public one
+    :param address: of the repository, if it is public
     """
     source: dict[str, Any] = {"name": "source", "digest": {"gitCommit": commit}}
     if address:

@@ -1,11 +1,10 @@
-"""The bill of materials: what requirements.lock deploys, with licences and hashes.
+"""The bill of materials: the packages in requirements.lock, with licences and hashes.
 
 The format is CycloneDX 1.6, https://cyclonedx.org/docs/1.6/json/.
 """
 
 import json
 import os
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.metadata import version as version_of
@@ -17,7 +16,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from release.errors import Unfit
+from release.process import ReleaseError, run
 from release.wheel import sha256
 
 Component = dict[str, Any]
@@ -26,15 +25,15 @@ Component = dict[str, Any]
 def write_sbom(tree: Path, wheel: Path, version: str, time: int, path: Path) -> None:
     """Write the bill of materials of a release to ``path``.
 
-    Licences and dependencies are those of the packages in this environment, so these must be of
-    the versions that the lock has. A package that only another Python or platform needs is
-    optional, and nothing else is known of it.
+    Licences and dependencies come from the packages in this environment, so their versions must be
+    those in the lock. A package that only another Python or platform needs is optional, and nothing
+    else is known about it.
 
     :param time: of the release, in seconds since 1970
-    :raises Unfit: this environment is not what the lock says
+    :raises ReleaseError: this environment differs from the lock
     """
     lock = tree / "requirements.lock"
-    optional = split(lock.read_text(encoding="utf-8"))
+    optional = optional_packages(lock.read_text(encoding="utf-8"))
     locked = _bill(time, "requirements", str(lock))
     bill = _bill(time, "environment", "--pyproject", str(tree / "pyproject.toml"), sys.executable)
     here = {canonicalize_name(one["name"]): one for one in bill["components"]}
@@ -57,30 +56,23 @@ def write_sbom(tree: Path, wheel: Path, version: str, time: int, path: Path) -> 
     ]
     text = json.dumps(bill, indent=2, ensure_ascii=False) + "\n"
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
-        raise Unfit(f"the bill of materials is not valid CycloneDX 1.6: {error}")
+        raise ReleaseError(f"the bill of materials is not valid CycloneDX 1.6: {error}")
     path.write_text(text, encoding="utf-8")
 
 
 def _bill(time: int, *args: str) -> dict[str, Any]:
-    # It is validated when it is whole.
-    command = (sys.executable, "-m", "cyclonedx_py", *args)
-    done = subprocess.run(  # noqa: S603 - a command of ours
-        (*command, "--output-reproducible", "--spec-version", "1.6", "--no-validate"),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"SOURCE_DATE_EPOCH": str(time)},
-    )
-    if done.returncode:
-        raise Unfit(f"{' '.join(command)}: {done.stderr.strip()}")
-    bill: dict[str, Any] = json.loads(done.stdout)
+    # It is validated when it is complete.
+    flags = ("--output-reproducible", "--spec-version", "1.6", "--no-validate")
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(time)}
+    text = run(sys.executable, "-m", "cyclonedx_py", *args, *flags, env=environment)
+    bill: dict[str, Any] = json.loads(text)
     return bill
 
 
-def split(lock: str) -> set[str]:
-    """Return what a lock has for other Pythons and platforms; all else must be installed here.
+def optional_packages(lock: str) -> set[str]:
+    """Return the packages of a lock that only other Pythons and platforms need.
 
-    :raises Unfit: something is not, or is of another version
+    :raises ReleaseError: any other package is missing here, or has another version
     """
     optional: set[str] = set()
     for line in lock.splitlines():
@@ -90,9 +82,9 @@ def split(lock: str) -> set[str]:
         if pinned.marker and not pinned.marker.evaluate():
             optional.add(canonicalize_name(pinned.name))
         elif (found := _installed(pinned.name)) is None or found not in pinned.specifier:
-            raise Unfit(
-                f"requirements.lock has {pinned.name}{pinned.specifier}, this environment has"
-                f" {found or 'none'}: make it from the locks of this commit"
+            raise ReleaseError(
+                f"requirements.lock has {pinned.name}{pinned.specifier}, but this environment has"
+                f" {found or 'none'}: install the locks of this commit"
             )
     return optional
 
@@ -109,7 +101,7 @@ def _optional(locked: Component) -> Component:
 
 
 def _component(locked: Component, here: Component) -> Component:
-    """Return what this environment knows of a package, with the hashes that the lock has."""
+    """Return what this environment knows about a package, with the hashes from the lock."""
     component = here | {
         "externalReferences": [
             *here.get("externalReferences", []),
@@ -117,7 +109,7 @@ def _component(locked: Component, here: Component) -> Component:
         ]
     }
     if "licenses" not in component:
-        # What it says in its own words.
-        said = metadata(here["name"])["License"]
-        component["licenses"] = [{"license": {"name": said, "acknowledgement": "declared"}}]
+        # The package's own words.
+        name = metadata(here["name"])["License"]
+        component["licenses"] = [{"license": {"name": name, "acknowledgement": "declared"}}]
     return component

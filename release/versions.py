@@ -1,23 +1,23 @@
-"""The version, which stands in one place, and what may come after what."""
+"""The version, which is in one place, and the order of versions."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from release.errors import Unfit
+from release.process import ReleaseError
 
 PLACE = Path("include/retrofill/__init__.py")
 """The one place, below the root of the repository."""
 
 _ASSIGNED = re.compile(r'^__version__ = "(.*)"$', re.MULTILINE)
 _IMAGE = re.compile(r"(?<=\bimage: retrofill:)\S+")
-_RELEASE = re.compile(r"\d+\.\d+\.\d+")
+_RELEASE = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}")
 
 
 def read_version(root: Path) -> str:
-    """Return the version that stands in its place."""
+    """Return the current version."""
     (found,) = _ASSIGNED.findall((root / PLACE).read_text(encoding="utf-8"))
     return str(found)
 
@@ -31,7 +31,7 @@ def images(root: Path) -> dict[Path, list[str]]:
 
 
 def write_version(root: Path, version: str) -> None:
-    """Put the version in its place, and into the compose files, which can read it from nowhere."""
+    """Write the version into its place, and into the compose files, which cannot import it."""
     _replace(root / PLACE, _ASSIGNED, f'__version__ = "{version}"')
     for path in images(root):
         _replace(path, _IMAGE, version)
@@ -43,26 +43,23 @@ def _replace(path: Path, pattern: re.Pattern[str], new: str) -> None:
 
 
 def to_release(asked: str | None, current: str, tags: Iterable[str]) -> str:
-    """Return the version to release: the one that is asked for, else what ``current`` leads to.
+    """Return the version to release: `asked`, else the one that `current` leads to.
 
-    :param current: the version in its place
-    :param tags: the tags of the repository; those of releases are the version after a ``v``
-    :raises Unfit: no version, or not one that comes after the last release
+    :param tags: the tags of the repository; a release's tag is its version after a ``v``
+    :raises ReleaseError: it is not three numbers, or not newer than the last release
     """
     version = asked or Version(current).base_version
-    try:
-        fit = _RELEASE.fullmatch(version) and str(Version(version)) == version
-    except InvalidVersion:  # pragma: no cover
-        fit = False
-    if not fit:
-        raise Unfit(f"VERSION: {version!r} is not a version of three numbers, such as 1.2.0")
-    released = [Version(tag[1:]) for tag in tags if _RELEASE.fullmatch(tag[1:]) and tag[0] == "v"]
+    if not _RELEASE.fullmatch(version):
+        raise ReleaseError(f"VERSION: {version!r} is not allowed; give three numbers, as in 1.2.0")
+    released = [Version(tag[1:]) for tag in tags if tag[0] == "v" and _RELEASE.fullmatch(tag[1:])]
     if released and Version(version) <= max(released):
-        raise Unfit(f"VERSION: {version} does not come after {max(released)}, the last release")
+        raise ReleaseError(
+            f"VERSION: {version} is not newer than the last release; give one after {max(released)}"
+        )
     return version
 
 
-def after(version: str) -> str:
-    """Return the version of what comes after a release: a development version of the next."""
+def next_development(version: str) -> str:
+    """Return the development version that follows a release: 1.2.4.dev0 after 1.2.3."""
     major, minor, patch = Version(version).release
     return f"{major}.{minor}.{patch + 1}.dev0"

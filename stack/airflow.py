@@ -10,21 +10,21 @@ from importlib.metadata import version
 import httpx
 
 from stack import celery
-from stack.services import autocommitting
+from stack.services import autocommit_cursor
 from stack.settings import REPOSITORY, Settings, StackError
 from stack.supervise import Program, child_environment
 
 _COMPONENTS = {"scheduler", "dag_processor", "triggerer", "metadatabase"}
 _ENDPOINT_OF = "AWS_ENDPOINT_URL_"
 _TASKS_MAY_TAKE_S = 15
-"""Seconds that running tasks get to end; the scheduler itself would wait for ever."""
+"""How long running tasks may take to end; the scheduler itself would wait forever."""
 
-# Settings that users may override for a stack on a laptop; variables that are set win.
+# For a stack on a laptop. Variables in the environment override them.
 _TUNING = {
     "AIRFLOW__CORE__PARALLELISM": "4",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "15",
-    # The first request of a task after the API server's start may find it busy for a minute.
+    # After its start, the API server may be busy for a minute when a task's first request comes.
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
     "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "12",
 }
@@ -33,11 +33,11 @@ _TUNING = {
 def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of every Airflow process, in addition to `environ`.
 
-    Connections and tuning in `environ` are kept; the stack decides where things are.
+    Connections and tuning in `environ` are kept; the stack sets addresses and folders.
     """
     home = settings.directory / "airflow"
     metadata = settings.metadata_dsn.replace("postgresql://", "postgresql+psycopg2://")
-    unless_set = {
+    defaults = {
         **_TUNING,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{settings.user}:admin",
         "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
@@ -47,7 +47,7 @@ def variables(settings: Settings, environ: Mapping[str, str] = os.environ) -> di
         "AIRFLOW_CONN_AWS_DEFAULT": _aws_connection(settings, environ),
     }
     return {
-        **{name: value for name, value in unless_set.items() if not environ.get(name)},
+        **{name: value for name, value in defaults.items() if not environ.get(name)},
         "AIRFLOW_HOME": str(home),
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'include'}",
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
@@ -72,7 +72,7 @@ def _aws_connection(settings: Settings, environ: Mapping[str, str]) -> str:
     extra: dict[str, object] = {"region_name": settings.aws_region}
     if settings.aws_endpoint_url:
         extra["endpoint_url"] = settings.aws_endpoint_url
-    # A connection's address hides boto3's own variables, so it must have those per service as well.
+    # A connection's address hides boto3's variables, so it also needs those of single services.
     services = {
         name.removeprefix(_ENDPOINT_OF).lower(): {"endpoint_url": url}
         for name, url in environ.items()
@@ -92,10 +92,10 @@ def groups(settings: Settings) -> dict[str, list[Program]]:
     The API server comes last, so that interrupted tasks can still report how they ended. The log
     servers would listen on every interface, so they are off: the API server reads the same disk.
     """
-    surroundings = variables(settings)
+    environment = variables(settings)
 
     def program(name: str, command: list[str]) -> Program:
-        return Program(name, command, surroundings, stop_after_s=_TASKS_MAY_TAKE_S)
+        return Program(name, command, environment, stop_after_s=_TASKS_MAY_TAKE_S)
 
     def component(name: str, *options: str) -> Program:
         return program(name, [sys.executable, "-m", "airflow", name, *options])
@@ -124,25 +124,25 @@ def prepare(settings: Settings) -> None:
     passwords = home / "passwords.json"
     passwords.touch(mode=0o600)
     passwords.write_text(json.dumps({settings.user: settings.password}))
-    surroundings = {**child_environment(), **variables(settings)}
-    _run(["retrofill", "db", "migrate"], surroundings)
-    # Airflow takes seconds to see that it has nothing to do, so a comment on the database says it.
+    environment = {**child_environment(), **variables(settings)}
+    _run(["retrofill", "db", "migrate"], environment)
+    # Airflow takes seconds to find nothing to migrate. A comment on the database is faster.
     wanted = f"migrated by Airflow {version('apache-airflow')}"
-    with autocommitting(settings.metadata_dsn) as cursor:
+    with autocommit_cursor(settings.metadata_dsn) as cursor:
         cursor.execute(
             "SELECT shobj_description(oid, 'pg_database') FROM pg_database"
             " WHERE datname = current_database()"
         )
         if cursor.fetchone() != (wanted,):
-            _run(["airflow", "db", "migrate"], surroundings)
+            _run(["airflow", "db", "migrate"], environment)
             cursor.execute("COMMENT ON DATABASE airflow IS %s", (wanted,))
 
 
-def _run(module: list[str], surroundings: Mapping[str, str]) -> None:
+def _run(module: list[str], environment: Mapping[str, str]) -> None:
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", *module],
         check=False,
-        env=surroundings,
+        env=environment,
         cwd=REPOSITORY,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -163,9 +163,9 @@ def healthy(settings: Settings) -> bool:
     return all(states[name]["status"] == "healthy" for name in _COMPONENTS)
 
 
-def warm(settings: Settings) -> None:
-    """Make the API server build what it builds at a task's first request.
+def warm_up(settings: Settings) -> None:
+    """Make the API server build now what it would build at a task's first request.
 
-    This takes about ten seconds, in which starting tasks would fail for lack of a response.
+    That takes about ten seconds, and tasks that start meanwhile would get no response and fail.
     """
     httpx.get(f"{settings.airflow_url}/execution/health", timeout=120).raise_for_status()

@@ -24,8 +24,8 @@ class AirflowApi:
 
     def __init__(self, settings: Settings) -> None:
         self._http = httpx.Client(base_url=settings.airflow_url, timeout=60)
-        who = {"username": settings.user, "password": settings.password}
-        token = self._asked("POST", "/auth/token", json=who)["access_token"]
+        login = {"username": settings.user, "password": settings.password}
+        token = self._request("POST", "/auth/token", json=login)["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def __enter__(self) -> Self:
@@ -35,34 +35,33 @@ class AirflowApi:
         self._http.close()
 
     def unpause(self, dag_id: str, *, within_s: float) -> None:
-        """Unpause a DAG, after waiting until it is known.
+        """Wait until Airflow knows a DAG, and unpause it.
 
-        :raises DagMissingError: it is not known in time; the message has the reason, if Airflow has
-            it
+        :raises DagMissingError: it is not known in time; the message has Airflow's import errors
         """
         limit = time.monotonic() + within_s
         while self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
             if time.monotonic() > limit:
-                errors = self._asked("GET", "/api/v2/importErrors")["import_errors"]
+                errors = self._request("GET", "/api/v2/importErrors")["import_errors"]
                 reasons = [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
                 message = f"Airflow does not know the DAG {dag_id} after {within_s:g} s"
                 raise DagMissingError("\n".join([message, *reasons]))
             time.sleep(_ASK_EVERY_S)
-        self._asked("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
+        self._request("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, run_id: str, params: dict[str, Any]) -> None:
-        """Start a run of a DAG."""
-        asked = {"dag_run_id": run_id, "logical_date": None, "conf": params}
-        self._asked("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
+        """Start a DAG run."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": params}
+        self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=body)
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """Return the state of a run: queued, running, success or failed."""
-        return str(self._asked("GET", run_path(dag_id, run_id))["state"])
+        """Return the state of a DAG run: queued, running, success or failed."""
+        return str(self._request("GET", run_path(dag_id, run_id))["state"])
 
     def await_end(self, dag_id: str, run_id: str, *, within_s: float = 300) -> str:
-        """Return the state in which a run has ended: success or failed.
+        """Wait for the end of a DAG run; return its state: success or failed.
 
-        :raises TimeoutError: it has not ended
+        :raises TimeoutError: it has not ended in time
         """
         limit = time.monotonic() + within_s
         while (state := self.run_state(dag_id, run_id)) not in _ENDS:
@@ -72,10 +71,10 @@ class AirflowApi:
         return state
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """Return all task instances of a run."""
+        """Return all task instances of a DAG run."""
         found: list[dict[str, Any]] = []
         while True:
-            page = self._asked(
+            page = self._request(
                 "GET",
                 f"{run_path(dag_id, run_id)}/taskInstances",
                 params={"limit": _PAGE, "offset": len(found)},
@@ -85,11 +84,11 @@ class AirflowApi:
                 return found
 
     def failures(self, dag_id: str, run_id: str) -> Iterator[str]:
-        """Yield the ends of the logs of a run's failed tasks, the first ones first."""
+        """Yield the last lines of the logs of the first failed tasks of a DAG run."""
         tasks = f"{run_path(dag_id, run_id)}/taskInstances"
-        asked = {"state": "failed", "order_by": "end_date", "limit": _LOGS}
-        for task in self._asked("GET", tasks, params=asked)["task_instances"]:
-            log = self._asked(
+        query = {"state": "failed", "order_by": "end_date", "limit": _LOGS}
+        for task in self._request("GET", tasks, params=query)["task_instances"]:
+            log = self._request(
                 "GET",
                 f"{tasks}/{task['task_id']}/logs/{task['try_number']}",
                 params={"map_index": task["map_index"], "full_content": True},
@@ -99,39 +98,37 @@ class AirflowApi:
             lines = [line for entry in log["content"] for line in log_lines(entry)]
             yield from (f"    {line}" for line in lines[-_LOG_LINES:])
 
-    def _asked(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+    def _request(self, method: str, path: str, **content: Any) -> dict[str, Any]:
         try:
             answer = self._http.request(method, path, **content)
         except httpx.TransportError as error:
-            raise ApiError(f"Airflow did not answer to {method} {path}: {error}") from error
+            raise ApiError(f"{method} {path}: Airflow does not respond ({error})") from error
         if answer.is_error:
-            raise ApiError(
-                f"Airflow answered {answer.status_code} to {method} {path}: {answer.text}"
-            )
+            raise ApiError(f"{method} {path}: Airflow returned {answer.status_code}: {answer.text}")
         found: dict[str, Any] = answer.json()
         return found
 
 
 class ApiError(Exception):
-    """Airflow refuses a request, does not understand it, or does not answer."""
+    """Airflow refuses a request, or does not respond."""
 
 
 class DagMissingError(Exception):
-    """Airflow has not found a DAG, or cannot read its file."""
+    """Airflow does not know a DAG, perhaps because it cannot import its file."""
 
 
 def run_path(dag_id: str, run_id: str) -> str:
-    """Return the path of a run."""
+    """Return the path of a DAG run."""
     return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
 
 
 def log_lines(entry: dict[str, Any]) -> Iterator[str]:
-    """Yield an entry of a task's log as lines, with the messages of its exceptions.
+    """Yield the lines of an entry of a task's log, with the messages of its exceptions.
 
-    Entries that are the same for every task are left out: groups, log location, deprecations.
+    Entries that every task has are left out: groups, the log's location, deprecations.
     """
-    said_of_all = entry["event"].startswith("::") or entry.get("logger") == "py.warnings"
-    if said_of_all or not entry.get("timestamp"):
+    of_every_task = entry["event"].startswith("::") or entry.get("logger") == "py.warnings"
+    if of_every_task or not entry.get("timestamp"):
         return
     yield f"{entry['level']:<8}{entry['event']}"
     for error in entry.get("error_detail") or []:

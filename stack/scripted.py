@@ -13,7 +13,7 @@ from stack.services import free_port
 from stack.settings import Ports, Settings
 from stack.up import running_stack
 
-_A_PERSONS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AWS_", "RETROFILL_")
+_USERS_OWN = ("AIRFLOW__", "AIRFLOW_CONN_", "AWS_", "RETROFILL_")
 _FOLDER = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 
@@ -25,20 +25,20 @@ def scripted_stack(
     environment: Mapping[str, str] | None = None,
     say: Callable[[str], None] = print,
 ) -> Iterator[tuple[Settings, ScriptedEndpoint]]:
-    """Run a separate stack: its own directory and ports, and nothing left of it at the end.
+    """Run a separate stack in its own directory and ports, and remove it at the end.
 
     :param dags: a folder with more DAG files than those of the project
-    :param environment: variables for all of it, such as Airflow's settings
+    :param environment: variables for the whole stack, such as Airflow's settings
     :param say: called with progress messages
-    :raises StackError: it cannot start
-    :raises EndpointError: the endpoint cannot
+    :raises StackError: the stack cannot start
+    :raises EndpointError: the endpoint cannot start
     """
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-") as directory,
         scripted_endpoint(script) as endpoint,
     ):
-        surroundings = {
-            **impersonal_environment(),
+        variables = {
+            **clean_environment(),
             "RETROFILL_STACK_DIR": directory,
             **{Ports.variable(name): str(free_port()) for name in ("airflow", "postgres")},
             "AWS_ENDPOINT_URL": endpoint.url,
@@ -52,18 +52,18 @@ def scripted_stack(
             **(environment or {}),
         }
         with ExitStack() as stack:
-            # Its programs keep this environment; whoever waits for them must not.
-            with patch.dict(os.environ, surroundings, clear=True):
+            # The stack's programs keep this environment; this process must not.
+            with patch.dict(os.environ, variables, clear=True):
                 settings = stack.enter_context(running_stack(say))
             yield settings, endpoint
 
 
-def impersonal_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return the environment without a user's settings for other stacks and real servers."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_A_PERSONS_OWN) and not name.lower().endswith("_proxy")
+        if not name.startswith(_USERS_OWN) and not name.lower().endswith("_proxy")
     }
     return {
         **kept,

@@ -1,4 +1,4 @@
-"""The servers that Retrofill talks to, each as a program: PostgreSQL and MiniStack."""
+"""The servers that Retrofill uses, each as a program: PostgreSQL and MiniStack."""
 
 import os
 import pwd
@@ -22,7 +22,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812  it is a class
 from stack.settings import StackError
 from stack.supervise import Program, supervised
 
-# As a server for bulk work on a laptop: many rows between two checkpoints, no loss at a crash.
+# For bulk work on a laptop: many rows between two checkpoints, no loss in a crash.
 _BULK = {
     "shared_buffers": "1GB",
     "effective_cache_size": "4GB",
@@ -36,7 +36,7 @@ _BULK = {
     "random_page_cost": "1.1",
     "jit": "off",
 }
-# As a server for tests: its data need not outlive it.
+# For tests: a crash may lose everything.
 _FORGETFUL = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -55,9 +55,9 @@ class Postgres:
     directory: Path
     port: int
     password: str
-    lasting: bool = True
+    durable: bool = True
     """Whether its data survive a crash; False is for tests, and faster."""
-    most_connections: int = 200
+    max_connections: int = 200
 
     def dsn(self, database: str, role: str = "postgres") -> str:
         """Return the libpq URI of a database."""
@@ -66,7 +66,7 @@ class Postgres:
     def prepare(self, say: Callable[[str], None] = print) -> None:
         """Create the data directory, unless it exists.
 
-        :param say: called with the folders elsewhere that had to be opened
+        :param say: called with the folders above it that had to be opened
         :raises StackError: initdb fails
         """
         if os.geteuid() == 0:
@@ -76,8 +76,7 @@ class Postgres:
                     say(f"every user may now pass {opened}: PostgreSQL runs as {_UNPRIVILEGED}")
         if (self.directory / "PG_VERSION").exists():
             return
-        # Created next to its place and moved there: an interrupted initdb leaves nothing to trip
-        # over.
+        # It is created in another place and moved, so an interrupted initdb does no harm.
         unfinished = self.directory.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -104,19 +103,19 @@ class Postgres:
         unfinished.rename(self.directory)
 
     def program(self) -> Program:
-        """Return how to run it."""
+        """Return the program that runs it."""
         settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "max_connections": str(self.most_connections),
+            "max_connections": str(self.max_connections),
             "log_timezone": "UTC",
             "timezone": "UTC",
-            **(_BULK if self.lasting else _FORGETFUL),
+            **(_BULK if self.durable else _FORGETFUL),
         }
         command = [str(postgres_binary("postgres")), "-D", str(self.directory)]
         command += [f"--{name}={value}" for name, value in settings.items()]
-        # INT is its fast shutdown; on TERM it would wait for its clients to leave.
+        # INT is its fast shutdown; on TERM it would wait for its clients to disconnect.
         return Program("postgres", command, user=_server_user(), stop_signal="INT")
 
     def accepts(self) -> bool:
@@ -130,7 +129,7 @@ class Postgres:
     def ensure_database(self, name: str) -> None:
         """Create a database owned by a role of the same name, unless both exist."""
         role, password = sql.Identifier(name), sql.Literal(self.password)
-        with autocommitting(self.dsn("postgres")) as cursor:
+        with autocommit_cursor(self.dsn("postgres")) as cursor:
             cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,))
             if cursor.fetchone() is None:
                 create = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
@@ -146,7 +145,7 @@ class MiniStack:
 
     directory: Path
     port: int
-    lasting: bool = True
+    durable: bool = True
     """Whether buckets, functions and queues survive a restart."""
 
     @property
@@ -155,16 +154,16 @@ class MiniStack:
         return f"http://127.0.0.1:{self.port}"
 
     def prepare(self) -> None:
-        """Create its directories, without an earlier emulator's copies of its functions' code."""
+        """Create its directories, and delete an earlier emulator's copies of function code."""
         shutil.rmtree(self.directory / "tmp", ignore_errors=True)
         for name in ("state", "s3", "tmp"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
 
     def program(self) -> Program:
-        """Return how to run it."""
-        lasting = "1" if self.lasting else "0"
+        """Return the program that runs it."""
+        durable = "1" if self.durable else "0"
         environment = {
-            # It would listen on every interface, and on the ports of two more services.
+            # Else it would listen on every interface, and on the ports of two more services.
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "0",
@@ -174,16 +173,16 @@ class MiniStack:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_SESSION_TOKEN": "",
             "LOG_LEVEL": "WARNING",
-            "PERSIST_STATE": lasting,
+            "PERSIST_STATE": durable,
             "STATE_DIR": str(self.directory / "state"),
-            "S3_PERSIST": lasting,
+            "S3_PERSIST": durable,
             "S3_DATA_DIR": str(self.directory / "s3"),
             "TMPDIR": str(self.directory / "tmp"),  # of the functions' code
         }
         return Program("ministack", [sys.executable, "-m", "ministack"], environment)
 
     def accepts(self) -> bool:
-        """Return whether it answers."""
+        """Return whether it responds."""
         try:
             return httpx.get(f"{self.endpoint_url}/_ministack/health").is_success
         except httpx.TransportError:
@@ -192,7 +191,7 @@ class MiniStack:
 
 @contextmanager
 def running(service: Postgres | MiniStack) -> Iterator[None]:
-    """Run one server by itself; its supervisor keeps its files next to the server's directory.
+    """Run one server alone; its supervisor keeps its files next to the server's directory.
 
     :raises StackError: it does not start
     """
@@ -206,23 +205,23 @@ def running(service: Postgres | MiniStack) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_postgres(*, lasting: bool, most_connections: int = 200) -> Iterator[Postgres]:
-    """Run a new server, and remove all of it at the end; see :attr:`Postgres.lasting`."""
-    # Not among pytest's directories: each session of pytest closes those to the server's user.
+def temporary_postgres(*, durable: bool, max_connections: int = 200) -> Iterator[Postgres]:
+    """Run a new server, and delete it at the end; see :attr:`Postgres.durable`."""
+    # Not in pytest's directories: each session of pytest closes those to the server's user.
     with tempfile.TemporaryDirectory(prefix="retrofill-postgres-") as directory:
         server = Postgres(
             Path(directory) / "data",
             free_port(),
             password="test",  # noqa: S106
-            lasting=lasting,
-            most_connections=most_connections,
+            durable=durable,
+            max_connections=max_connections,
         )
         with running(server):
             yield server
 
 
 @contextmanager
-def autocommitting(dsn: str) -> Iterator[Cursor]:
+def autocommit_cursor(dsn: str) -> Iterator[Cursor]:
     """Open a cursor that commits each statement, as statements about databases require."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
@@ -231,7 +230,7 @@ def autocommitting(dsn: str) -> Iterator[Cursor]:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 on which nothing listens now."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -245,23 +244,20 @@ def postgres_binary(name: str) -> Path:
 
 
 def _server_user() -> str:
-    """Return the user for Postgres, which refuses to run as root."""
+    """Return the user who runs Postgres, which refuses to run as root; empty: this user."""
     return _UNPRIVILEGED if os.geteuid() == 0 else ""
 
 
 def _let_in(directory: Path) -> None:
-    """Let the server pass through a folder that is closed to all other users."""
+    """Let only the server's user pass through a folder."""
     os.chown(directory, -1, pwd.getpwnam(_UNPRIVILEGED).pw_gid)
     directory.chmod(0o710)
 
 
 def _let_through(directory: Path) -> Iterator[Path]:
-    """Let every user pass through the folders above this one; yield those that were closed.
-
-    None becomes readable.
-    """
-    for passed in (directory, *directory.parents):
-        mode = stat.S_IMODE(passed.stat().st_mode)
+    """Let every user pass through, but not read, this folder and those above; yield the changed."""
+    for folder in (directory, *directory.parents):
+        mode = stat.S_IMODE(folder.stat().st_mode)
         if not mode & stat.S_IXOTH:
-            passed.chmod(mode | stat.S_IXOTH)
-            yield passed
+            folder.chmod(mode | stat.S_IXOTH)
+            yield folder

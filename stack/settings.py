@@ -1,4 +1,4 @@
-"""What the embedded stack is set to: its directory, ports and secrets."""
+"""The settings of the embedded stack: its directory, ports and secrets."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from typing import Self
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-# A Unix socket's path may have 107 bytes on Linux and 103 on macOS. The supervisor's is in the
-# stack's directory, and has a process id at its end while it is made.
+# A Unix socket's path may have 107 bytes on Linux and 103 on macOS. The supervisor's socket is in
+# the stack's directory, and its name ends in a process id until it is ready.
 _LONGEST_DIRECTORY = (107 if sys.platform == "linux" else 103) - len("/supervisor.sock.0000000")
-_REMEMBERED = "settings.json"
+_SAVED = "settings.json"
 EXECUTORS = ("local", "celery")
 
 
@@ -27,7 +27,7 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Ports:
-    """The TCP ports on 127.0.0.1, each with who needs it and the variable that changes it."""
+    """The TCP ports on 127.0.0.1."""
 
     airflow: int = 8080
     postgres: int = 5433
@@ -35,9 +35,9 @@ class Ports:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read ``RETROFILL_<NAME>_PORT``; what is unset keeps its default.
+        """Read ``RETROFILL_<NAME>_PORT``, with a default for each.
 
-        :raises StackError: a variable holds no port number, or two hold the same
+        :raises StackError: a value is not a port number, or two are the same
         """
         chosen: dict[str, int] = {}
         for name, port in asdict(cls()).items():
@@ -45,8 +45,7 @@ class Ports:
             chosen[variable] = _port(variable, environ.get(variable) or str(port))
         for one, other in combinations(chosen, 2):
             if chosen[one] == chosen[other]:
-                message = f"{one} and {other} are both {chosen[one]}"
-                raise StackError(f"{message}: each needs a port of its own")
+                raise StackError(f"{one} and {other} are both {chosen[one]}: give different ports")
         return cls(*chosen.values())
 
     @staticmethod
@@ -57,7 +56,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What was made up at the first start and is kept in the stack's directory."""
+    """Secrets that the first start generates and the stack's directory keeps."""
 
     postgres_password: str
     fernet_key: str
@@ -66,10 +65,10 @@ class Secrets:
 
     @classmethod
     def kept_in(cls, directory: Path) -> Self:
-        """Read the secrets of this stack, or make them up."""
+        """Read the secrets of this stack, or generate them."""
         file = cls.file(directory)
         if not file.exists():
-            made = cls(
+            generated = cls(
                 postgres_password=secrets.token_hex(16),
                 fernet_key=urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 jwt_secret=secrets.token_hex(32),
@@ -77,34 +76,34 @@ class Secrets:
             )
             unfinished = file.with_suffix(".new")
             unfinished.touch(mode=0o600)
-            unfinished.write_text(json.dumps(asdict(made)))
+            unfinished.write_text(json.dumps(asdict(generated)))
             unfinished.rename(file)
         return cls(**json.loads(file.read_text()))
 
     @staticmethod
     def file(directory: Path) -> Path:
-        """Return the file that keeps the secrets of the stack in a directory."""
+        """Return the file with the secrets of the stack in a directory."""
         return directory / "secrets.json"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that tells one embedded stack from another."""
+    """Everything in which two embedded stacks may differ."""
 
     directory: Path
     ports: Ports
     secrets: Secrets
     aws_endpoint_url: str
-    """Where AWS is; empty for AWS itself, or where ``AIRFLOW_CONN_AWS_DEFAULT`` says."""
+    """Empty for AWS itself, and if ``AIRFLOW_CONN_AWS_DEFAULT`` names it."""
     aws_embedded: bool
-    """Whether that is the stack's own MiniStack."""
+    """Whether it is the stack's own MiniStack."""
     state_elsewhere: str
-    """Where the state is kept when not in the stack's own Postgres; empty when it is."""
+    """The URI of the state's database; empty: the stack's own Postgres."""
     executor: str = "local"
-    """What runs Airflow's tasks: processes of the scheduler, or Celery's workers."""
+    """One of ``EXECUTORS``: tasks run as processes of the scheduler, or in Celery's workers."""
     aws_region: str = "us-east-1"
     aws_account: str = ""
-    """One's own account; empty for the emulator, and for the AWS that other variables name."""
+    """Your own account; empty for the emulator, and for an AWS that other variables name."""
 
     user = "admin"
     password = "admin"  # noqa: S105  of a UI that only this machine can reach
@@ -113,21 +112,23 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str] = os.environ, *, account: str = "", region: str = ""
     ) -> Self:
-        """Read the settings, and make the directory and its secrets if they are missing.
+        """Read the settings, and create the directory and its secrets if they are missing.
 
-        :param account: one's own account of AWS to ask, in `region`, with a directory of its own
+        :param account: your own AWS account, which gets its own directory
         :raises StackError: a variable's value is not allowed
         """
         usual = REPOSITORY / ".stack-aws" / account if account else REPOSITORY / ".stack"
         directory = Path(environ.get("RETROFILL_STACK_DIR") or usual).resolve()
         if len(os.fsencode(directory)) > _LONGEST_DIRECTORY:
-            message = f"the stack's directory {directory} is longer than {_LONGEST_DIRECTORY} bytes"
-            raise StackError(f"{message}: set RETROFILL_STACK_DIR to a shorter path")
+            raise StackError(
+                f"the stack's directory {directory} has more than {_LONGEST_DIRECTORY} bytes:"
+                " set RETROFILL_STACK_DIR to a shorter path"
+            )
         ports = Ports.from_environment(environ)
         executor = environ.get("RETROFILL_EXECUTOR") or EXECUTORS[0]
         if executor not in EXECUTORS:
-            allowed = " and ".join(EXECUTORS)
-            raise StackError(f"RETROFILL_EXECUTOR is {executor!r}: allowed are {allowed}")
+            allowed = " or ".join(EXECUTORS)
+            raise StackError(f"RETROFILL_EXECUTOR: {executor!r} is not allowed; give {allowed}")
         endpoint = environ.get("AWS_ENDPOINT_URL", "")
         embedded = not (account or endpoint or environ.get("AIRFLOW_CONN_AWS_DEFAULT"))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -163,52 +164,51 @@ class Settings:
         password, port = self.secrets.postgres_password, self.ports.postgres
         return f"postgresql://{role}:{password}@127.0.0.1:{port}/{role}"
 
-    def remember(self) -> None:
-        """Write down what is not secret, for whoever finds this stack running."""
+    def save(self) -> None:
+        """Write the settings, without secrets, for processes that find this stack running."""
         known = {
             "ports": asdict(self.ports),
             "aws_endpoint_url": self.aws_endpoint_url,
             "aws_embedded": self.aws_embedded,
             "aws_account": self.aws_account,
         }
-        (self.directory / _REMEMBERED).write_text(json.dumps(known))
+        (self.directory / _SAVED).write_text(json.dumps(known))
 
     def require_same_aws(self) -> None:
-        """Make sure that the state in this directory tells of runs on the AWS that is asked.
+        """Check that the state in this directory is of runs on the same AWS account.
 
-        :raises StackError: it tells of runs on another
+        :raises StackError: it is of runs on another
         """
         with suppress(FileNotFoundError):
-            before = self.remembered().aws_account
+            before = self.saved().aws_account
             if before != self.aws_account:
-                names = [
+                was, now = (
                     f"account {one}" if one else "an emulator" for one in (before, self.aws_account)
-                ]
-                message = (
-                    f"the state in {self.directory} is of runs on {names[0]}, not on {names[1]}"
                 )
-                raise StackError(f"{message}: set RETROFILL_STACK_DIR to another folder")
+                raise StackError(
+                    f"the state in {self.directory} is of runs on {was}, not on {now}:"
+                    " set RETROFILL_STACK_DIR to another folder"
+                )
 
-    def remembered(self) -> Self:
-        """Return the settings with which the stack in this directory was started."""
-        known = json.loads((self.directory / _REMEMBERED).read_text())
+    def saved(self) -> Self:
+        """Return the settings with which the stack in this directory was last started."""
+        known = json.loads((self.directory / _SAVED).read_text())
         return replace(self, **{**known, "ports": Ports(**known["ports"])})
 
 
 def _require_own(directory: Path) -> None:
-    """Make sure that a folder may become, or is, a stack's: it is closed to all other users.
+    """Check that a folder is empty or a stack's, because the stack closes it to other users.
 
-    :raises StackError: it is another user's, or holds something else
+    :raises StackError: it belongs to another user, or has other files
     """
-    mend = "set RETROFILL_STACK_DIR to a folder of its own"
+    fix = "set RETROFILL_STACK_DIR to a new folder"
     if os.geteuid() not in {0, directory.stat().st_uid}:
-        raise StackError(f"the stack's directory {directory} belongs to another user: {mend}")
-    kept = Secrets.file(directory)
-    if any(directory.iterdir()) and not any(directory.glob(f"{kept.stem}.*")):
-        raise StackError(f"{directory} holds files, and none of a stack: {mend}")
+        raise StackError(f"the stack's directory {directory} belongs to another user: {fix}")
+    if any(directory.iterdir()) and not any(directory.glob(f"{Secrets.file(directory).stem}.*")):
+        raise StackError(f"{directory} has files that are not a stack's: {fix}")
 
 
 def _port(variable: str, text: str) -> int:
     if text.isascii() and text.isdigit() and 0 < int(text) < 65536:  # noqa: PLR2004  TCP's own limit
         return int(text)
-    raise StackError(f"{variable} is {text!r}: a port is a number from 1 to 65535")
+    raise StackError(f"{variable}: {text!r} is not allowed; give a whole number from 1 to 65535")

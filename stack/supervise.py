@@ -1,4 +1,4 @@
-"""Programs under supervisord: started in groups, restarted if they die, all ended at the end."""
+"""Programs under supervisord: started in groups, restarted if they die, and all stopped at last."""
 
 import os
 import re
@@ -27,40 +27,39 @@ from stack.settings import REPOSITORY, StackError
 _SOCKET = "supervisor.sock"
 _CONFIGURATION = "supervisord.conf"
 _MARK = "RETROFILL_STACK_RUN"
-_GIVEN_UP = {ProcessStates.FATAL, ProcessStates.UNKNOWN}
-_ENDED = {*_GIVEN_UP, ProcessStates.BACKOFF, ProcessStates.EXITED}
+_GIVEN_UP = frozenset({ProcessStates.FATAL, ProcessStates.UNKNOWN})
+_ENDED = _GIVEN_UP | {ProcessStates.BACKOFF, ProcessStates.EXITED}
 _TERMINATING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _PAUSE_S = 0.1
 _SAY_EVERY_S = 15
-_WITHIN_S = 1_800
-"""After this, a program will not start even on a busy machine; one that ended is seen at once."""
+_WITHIN_S = 1_800  # for a busy machine; a program that ended is reported at once
 _KILLED_WITHIN_S = 10
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process to keep running."""
+    """A command that supervisord keeps running."""
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Its environment in addition to :func:`child_environment`."""
+    """Variables in addition to :func:`child_environment`."""
     user: str = ""
     """The user it runs as; empty: the user who started the stack."""
     stop_signal: Literal["TERM", "INT"] = "TERM"
     stop_after_s: int = 30
-    """How long it may take to stop before it is killed."""
+    """After this, it is killed."""
 
 
 class Supervisor:
-    """A running supervisord, reached through its socket."""
+    """A client of a running supervisord."""
 
     def __init__(self, directory: Path) -> None:
         self._logs = directory / "logs"
         self._url = f"unix://{directory / _SOCKET}"
 
-    def answers(self) -> bool:
-        """Return whether supervisord answers."""
+    def responds(self) -> bool:
+        """Return whether supervisord responds."""
         try:
             self._call("getPID")
         except OSError:
@@ -72,7 +71,7 @@ class Supervisor:
         self._call("startProcessGroup", group, False)  # noqa: FBT003  XML-RPC has no keywords
 
     def _call(self, method: str, *arguments: object) -> Any:
-        # A transport of supervisor's is useless after one of its own requests has failed.
+        # Supervisor's transport cannot be used again after a failed request.
         transport = SupervisorTransport(serverurl=self._url)
         with ServerProxy("http://supervisor", transport=transport) as remote:
             return getattr(remote.supervisor, method)(*arguments)
@@ -86,13 +85,14 @@ class Supervisor:
         say: Callable[[str], None] = print,
         say_every_s: float = _SAY_EVERY_S,
     ) -> None:
-        """Wait until `ready` returns True, and report now and then how long that takes.
+        """Wait until `ready` returns True.
 
-        :raises StackError: a program gave up, or the time is over
+        :param say: called with the time so far, every `say_every_s`
+        :raises StackError: a program ended, or the time is over
         """
         began = said = time.monotonic()
         while not ready():
-            self._refuse(_ENDED)
+            self.check(_ENDED)
             now = time.monotonic()
             if now > began + within_s:
                 raise StackError(f"{what} was not ready within {within_s:g} s: see {self._logs}")
@@ -101,20 +101,17 @@ class Supervisor:
                 said = now
             time.sleep(_PAUSE_S)
 
-    def check(self) -> None:
-        """Check that every program runs, or is being restarted.
+    def check(self, refused: AbstractSet[int] = _GIVEN_UP) -> None:
+        """Check that no program is in one of these states: by default, given up.
 
-        :raises StackError: one was given up, with the end of its log; or supervisord is gone
+        :raises StackError: one is, with the end of its log; or supervisord has ended
         """
-        self._refuse(_GIVEN_UP)
-
-    def _refuse(self, states: AbstractSet[int]) -> None:
         try:
             programs = self._call("getAllProcessInfo")
         except OSError as error:
-            raise StackError(f"the supervisor is gone: see {self._logs}") from error
+            raise StackError(f"the supervisor has ended: see {self._logs}") from error
         for program in programs:
-            if program["state"] in states:
+            if program["state"] in refused:
                 log = self._logs / f"{program['name']}.log"
                 lines = log.read_text(errors="replace").splitlines()[-15:]
                 message = f"{program['name']} ended ({program['spawnerr'] or 'on its own'}): {log}"
@@ -122,20 +119,20 @@ class Supervisor:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of what the stack runs.
+    """Return the environment of the stack's programs.
 
-    Every task of Airflow imports the project again in a new process. So byte code is kept even if
-    the user who starts the stack keeps none.
+    Every task of Airflow imports the project again in a new process, so the stack always caches
+    byte code.
     """
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 @contextmanager
 def supervised(directory: Path, groups: Mapping[str, Sequence[Program]]) -> Iterator[Supervisor]:
-    """Run supervisord for groups of programs, none of them started yet.
+    """Run supervisord for groups of programs, without starting them.
 
-    At the end the groups are stopped, the last one first. Any process that is then left of them is
-    killed, including children that moved to process groups of their own.
+    At the end it stops the groups, the last one first. Then it kills all remaining descendants,
+    including those that moved to their own process groups.
 
     :raises StackError: supervisord does not start
     """
@@ -144,7 +141,11 @@ def supervised(directory: Path, groups: Mapping[str, Sequence[Program]]) -> Iter
         process = _supervisord(directory, groups, mark)
     try:
         supervisor = Supervisor(directory)
-        _await_answer(supervisor, process, directory)
+        while not supervisor.responds():
+            if process.poll() is not None:
+                output = (directory / "logs" / "supervisord.out").read_text(errors="replace")
+                raise StackError(f"supervisord did not start:\n{output.strip()}")
+            time.sleep(_PAUSE_S)
         yield supervisor
     finally:
         # A second Ctrl-C must not leave half of the processes behind.
@@ -160,7 +161,7 @@ def supervised(directory: Path, groups: Mapping[str, Sequence[Program]]) -> Iter
 def _supervisord(
     directory: Path, groups: Mapping[str, Sequence[Program]], mark: str
 ) -> subprocess.Popen[bytes]:
-    """Start it; what it starts inherits the umask of this process."""
+    """Start it; its programs inherit the umask of this process."""
     (directory / "logs").mkdir(exist_ok=True)
     (directory / _SOCKET).unlink(missing_ok=True)
     configuration = directory / _CONFIGURATION
@@ -175,22 +176,12 @@ def _supervisord(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C is for the process that waits, not for it
+            start_new_session=True,  # else it would get the terminal's Ctrl-C, too
         )
 
 
-def _await_answer(
-    supervisor: Supervisor, process: subprocess.Popen[bytes], directory: Path
-) -> None:
-    while not supervisor.answers():
-        if process.poll() is not None:
-            output = (directory / "logs" / "supervisord.out").read_text(errors="replace")
-            raise StackError(f"supervisord did not start:\n{output.strip()}")
-        time.sleep(_PAUSE_S)
-
-
 def _kill_leftovers(session: int, mark: str) -> None:
-    """Kill what is left of a supervisor's descendants, and wait until it is gone.
+    """Kill a supervisor's remaining descendants, and wait until they have ended.
 
     A killed process ends a moment later, and may have forked just before.
     """
@@ -207,8 +198,8 @@ def _kill_leftovers(session: int, mark: str) -> None:
 def _is_left(process: psutil.Process, session: int, mark: str) -> bool:
     """Return whether a process descends from the supervisor, and is alive.
 
-    Processes that write their title over their environment have no mark any more, and processes
-    that opened a session of their own are not in the supervisor's.
+    It takes two signs: a process that writes its title over its environment loses the mark, and one
+    that opens its own session leaves the supervisor's.
     """
     with suppress(psutil.Error, ProcessLookupError, PermissionError):  # gone, or not ours
         ours = os.getsid(process.pid) == session or process.environ().get(_MARK) == mark
@@ -262,19 +253,19 @@ def _configuration(directory: Path, groups: Mapping[str, Sequence[Program]]) -> 
 def _literal(name: str, value: object) -> str:
     """Return a value in which supervisord expands nothing.
 
-    :raises StackError: supervisord would take its end for a comment or for something else
+    :raises StackError: supervisord would misread it, for example as a comment
     """
     if re.search(r"\s[;#]|\n", str(value)):
-        raise StackError(f"a {name} with a newline, ' ;' or ' #' cannot be given to supervisord")
+        raise StackError(f"{name}: supervisord cannot take a value with a newline, ' ;' or ' #'")
     return str(value).replace("%", "%%")
 
 
 def _quoted(name: str, value: str) -> str:
-    """Quote a variable's value; supervisord knows quotes, but cannot escape them.
+    """Quote a variable's value; supervisord cannot escape quotes.
 
-    :raises StackError: no quoting would preserve it
+    :raises StackError: neither kind of quotes preserves it
     """
     for quote in "'\"":
         if quote not in value and value.strip("'\"") == value:
             return f"{quote}{value}{quote}"
-    raise StackError(f"the value of {name} mixes quotes, so it cannot be given to supervisord")
+    raise StackError(f"{name}: supervisord cannot take a value that mixes quotes")

@@ -1,4 +1,4 @@
-"""supervisord that stops all it runs when the process that started it is gone."""
+"""A supervisord that stops its programs and itself when its parent process has ended."""
 
 import os
 import signal

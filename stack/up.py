@@ -1,4 +1,4 @@
-"""Start the whole embedded stack and keep it up: ``python -m stack.up``."""
+"""Start the whole embedded stack and keep it running: ``python -m stack.up``."""
 
 import fcntl
 import signal
@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
-from functools import partial
-from types import FrameType
 from typing import NoReturn
 
 from stack import airflow, own_aws
@@ -18,35 +16,31 @@ from stack.services import MiniStack, Postgres
 from stack.settings import Ports, Secrets, Settings, StackError
 from stack.supervise import Supervisor, supervised
 
-_NEEDED_BY = {
-    "airflow": "Airflow's UI and API need it",
-    "postgres": "PostgreSQL needs it",
-    "aws": "MiniStack (the emulator of AWS) needs it",
-}
+_NEEDED_BY = {"airflow": "Airflow's UI and API", "postgres": "PostgreSQL", "aws": "MiniStack"}
 _JOINED_WITHIN_S = 1_800
 
 
 @contextmanager
 def running_stack(say: Callable[[str], None] = print) -> Iterator[Settings]:
-    """Have the stack run: use the one of this directory if it runs, else start and stop one.
+    """Use the stack of this directory if it runs; else start one, and stop it at the end.
 
-    :param say: is told what goes on
+    :param say: called with progress messages
     :raises StackError: it cannot start; the message says what to do
     """
     settings = Settings.from_environment()
     with ExitStack() as stack:
-        if stack.enter_context(_alone(settings)):
+        if stack.enter_context(_locked(settings)):
             stack.enter_context(_started(settings, say))
             yield settings
         else:
-            say(f"the stack in {settings.directory} runs already")
+            say(f"the stack in {settings.directory} is already running")
             yield _joined(settings)
 
 
 def main() -> int:
-    """Keep the stack up until Ctrl-C, or until a part of it is lost."""
+    """Keep the stack running until Ctrl-C, or until a part of it fails."""
     try:
-        _keep_up(_settings())
+        _keep_running(_settings())
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,18 +50,18 @@ def main() -> int:
 
 
 def _settings() -> Settings:
-    """Return what is set, with one's own AWS only for those who ask for it."""
+    """Return the settings, with your own AWS only if you asked for it."""
     if not own_aws.wanted():
         return Settings.from_environment()
-    own = own_aws.identified()
+    own = own_aws.identify()
     print(own.warning(), flush=True)
     return Settings.from_environment(account=own.account, region=own.region)
 
 
-def _keep_up(settings: Settings) -> NoReturn:
-    with _alone(settings) as alone:
-        if not alone:
-            raise StackError(f"the stack in {settings.directory} runs already")
+def _keep_running(settings: Settings) -> NoReturn:
+    with _locked(settings) as locked:
+        if not locked:
+            raise StackError(f"the stack in {settings.directory} is already running")
         with _started(settings, print) as supervisor:
             print(welcome(settings), flush=True)
             while True:
@@ -76,8 +70,8 @@ def _keep_up(settings: Settings) -> NoReturn:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[bool]:
-    """Hold the stack's directory; yield whether nobody else does."""
+def _locked(settings: Settings) -> Iterator[bool]:
+    """Lock the stack's directory; yield False if another process holds the lock."""
     with (settings.directory / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -88,11 +82,11 @@ def _alone(settings: Settings) -> Iterator[bool]:
 
 
 def _joined(settings: Settings) -> Settings:
-    """Return the settings of the stack that someone else started, once it is healthy."""
+    """Return the settings of the stack that another process started, once it is healthy."""
     limit = time.monotonic() + _JOINED_WITHIN_S
     while time.monotonic() < limit:
         with suppress(FileNotFoundError):
-            settings = settings.remembered()
+            settings = settings.saved()
             if airflow.healthy(settings):
                 return settings
         time.sleep(1)
@@ -102,12 +96,10 @@ def _joined(settings: Settings) -> Settings:
 
 @contextmanager
 def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervisor]:
-    with _ended_by_interrupt():
+    with _interrupted_by_signals():
         settings.require_same_aws()
         _require_free(settings)
         close_to_others(settings.directory)
-        with private_files():
-            settings.remember()
         began = time.monotonic()
         postgres = Postgres(
             settings.directory / "postgres",
@@ -120,6 +112,7 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
             groups["ministack"] = [ministack.program()]
         airflows = airflow.groups(settings)
         with private_files():
+            settings.save()
             postgres.prepare(say)
             ministack.prepare()
         with supervised(settings.directory, groups | airflows) as supervisor:
@@ -137,9 +130,8 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
                 supervisor.start(group)
             if settings.aws_embedded:
                 supervisor.wait("MiniStack", ministack.accepts, say=say)
-            healthy = partial(airflow.healthy, settings)
-            supervisor.wait("Airflow", healthy, say=say)
-            airflow.warm(settings)
+            supervisor.wait("Airflow", lambda: airflow.healthy(settings), say=say)
+            airflow.warm_up(settings)
             say(f"healthy after {time.monotonic() - began:.0f} s")
             try:
                 yield supervisor
@@ -148,7 +140,7 @@ def _started(settings: Settings, say: Callable[[str], None]) -> Iterator[Supervi
 
 
 def _require_free(settings: Settings) -> None:
-    """Make sure that nobody listens on the ports that the stack needs.
+    """Check that nothing listens on the ports of the stack.
 
     :raises StackError: a port is taken
     """
@@ -160,57 +152,53 @@ def _require_free(settings: Settings) -> None:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError as error:
-                message = f"port {port} is not free ({error.strerror}): {_NEEDED_BY[name]}"
-                mend = f"stop what has it, or set {Ports.variable(name)} to another"
-                raise StackError(f"{message}; {mend}") from error
+                raise StackError(
+                    f"port {port} is not free ({error.strerror}), but {_NEEDED_BY[name]} needs it:"
+                    f" stop the program that uses it, or set {Ports.variable(name)} to another"
+                ) from error
 
 
 @contextmanager
-def _ended_by_interrupt() -> Iterator[None]:
-    """Take SIGTERM and a closed terminal as a Ctrl-C, and that one even if the shell ignores it."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        del number, frame
-        raise KeyboardInterrupt
-
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    kept = {number: signal.signal(number, interrupt) for number in ending}
+def _interrupted_by_signals() -> Iterator[None]:
+    """Treat SIGTERM and a closed terminal like Ctrl-C, which works even if the shell ignores it."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {one: signal.signal(one, signal.default_int_handler) for one in signals}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def welcome(settings: Settings) -> str:
-    """Return what a person needs to know of a stack that is up, and what to do next."""
+    """Return the addresses and logins of a running stack, and what to do next."""
     own_state = f"postgresql://retrofill@127.0.0.1:{settings.ports.postgres}/retrofill"
     own_state += f"  password: in {Secrets.file(settings.directory)}"
-    first = f"trigger {settings.airflow_url}/dags/retrofill_s3"
-    if settings.aws_account:
-        first += " with preview, then with approve and a narrow prefix"
-    else:
-        first = (
-            "make demo, in another terminal, makes a bucket and a function, and runs them here;"
-            f" or {first} with your own"
-        )
+    page = f"{settings.airflow_url}/dags/retrofill_s3"
     lines = {
         "Airflow": f"{settings.airflow_url}  login: {settings.user} / {settings.password}",
         "AWS": _aws(settings),
-        "state": "as AIRFLOW_CONN_RETROFILL_STATE says" if settings.state_elsewhere else own_state,
+        "state": "see AIRFLOW_CONN_RETROFILL_STATE" if settings.state_elsewhere else own_state,
         "logs": str(settings.directory / "logs"),
-        "next": first,
+        "next": (
+            f"trigger {page} with preview, then with approve and a narrow prefix"
+            if settings.aws_account
+            else "run make demo in another terminal: it makes a bucket and a function, and runs"
+            f" them here; or trigger {page} for a bucket and a function of yours"
+        ),
     }
     return "\n".join([*(f"{name:>9}  {text}" for name, text in lines.items()), "Ctrl-C stops it"])
 
 
 def _aws(settings: Settings) -> str:
     if settings.aws_embedded:
-        emulator = f"{settings.aws_endpoint_url}  an emulator: calls of one function run in turn"
-        return f"{emulator}; make up AWS_PROFILE=… takes your own AWS"
+        return (
+            f"{settings.aws_endpoint_url}  an emulator: it runs one call of a function at a time;"
+            " make up AWS_PROFILE=… uses your own AWS"
+        )
     if settings.aws_account:
         return f"your own, account {settings.aws_account}, region {settings.aws_region}"
-    return settings.aws_endpoint_url or "as AIRFLOW_CONN_AWS_DEFAULT says"
+    return settings.aws_endpoint_url or "see AIRFLOW_CONN_AWS_DEFAULT"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from retrofill.state.migrate import migrate
 from stack.services import (
     MiniStack,
     Postgres,
-    autocommitting,
+    autocommit_cursor,
     free_port,
     running,
     temporary_postgres,
@@ -91,9 +91,9 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server."""
     if known := os.environ.get(RUNNING_POSTGRES):
         told = json.loads(known)
-        yield Postgres(**told | {"directory": Path(told["directory"])}, lasting=False)
+        yield Postgres(**told | {"directory": Path(told["directory"])}, durable=False)
         return
-    with temporary_postgres(lasting=False) as server:
+    with temporary_postgres(durable=False) as server:
         yield server
 
 
@@ -116,7 +116,7 @@ def _drop(postgres: Postgres) -> Iterator[Callable[[str], None]]:
     dropped: list[Future[None]] = []
 
     def drop(name: str) -> None:
-        with autocommitting(postgres.dsn("postgres")) as cursor:
+        with autocommit_cursor(postgres.dsn("postgres")) as cursor:
             cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     with ThreadPoolExecutor(1) as beside:
@@ -132,7 +132,7 @@ def state_dsn(
     """The URI of a new database with the state's schema, and nothing in it."""
     name = f"state_{os.getpid()}_{next(_numbers)}"
     database, template = sql.Identifier(name), sql.Identifier(_state_template)
-    with autocommitting(postgres.dsn("postgres")) as cursor:
+    with autocommit_cursor(postgres.dsn("postgres")) as cursor:
         create = sql.SQL("CREATE DATABASE {0} TEMPLATE {1} OWNER {1}")
         cursor.execute(create.format(database, template))
     yield postgres.dsn(name, role=_state_template)
@@ -142,7 +142,7 @@ def state_dsn(
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an emulator of AWS, shared: each test gives what it makes names of its own."""
-    server = MiniStack(tmp_path_factory.mktemp("aws") / "ministack", free_port(), lasting=False)
+    server = MiniStack(tmp_path_factory.mktemp("aws") / "ministack", free_port(), durable=False)
     with running(server):
         yield server.endpoint_url
 

@@ -1,1 +1,1 @@
-"""The contenders: they make the same calls, each in a process that measures itself."""
+"""The contenders, which make the same calls, each in a process that measures itself."""

@@ -1,4 +1,4 @@
-"""aiobotocore on uvloop, with as many tasks as calls may be in flight.
+"""aiobotocore on uvloop, with one task per call in flight.
 
 It runs in its own environment, which ``make bench-calling`` creates from ``aiobotocore.lock``.
 """
@@ -11,7 +11,8 @@ import uvloop
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
-from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend, encode
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend
+from benchmarks.event import encode, items
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def opened(work: Work) -> Iterator[Callable[[], None]]:
     creating = get_session().create_client(
         "lambda", endpoint_url=work.url, region_name=REGION, config=config
     )
-    call = work.items_of_a_call()
+    call = items(work.items_per_call)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         client = runner.run(creating.__aenter__())
         left = iter(range(work.calls))

@@ -1,4 +1,4 @@
-"""The limit: bare awscrt, where each connection signs and sends one ready payload.
+"""The lower bound: bare awscrt. Each connection signs and sends one ready payload.
 
 It encodes no event, reads only the status of a response, and stores nothing.
 """
@@ -15,14 +15,15 @@ from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 from retrofill.functions.aws_lambda.client import invocation_path
 from retrofill.functions.transport.endpoint import Endpoint
 
-from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend, encode
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend
+from benchmarks.event import encode, items
 
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
-    """Make the payload, and everything that calls share except connections."""
+    """Encode the payload, and create everything that calls share except connections."""
     endpoint = Endpoint.parse(work.url)
-    payload = encode(work.items_of_a_call())
+    payload = encode(items(work.items_per_call))
     path = invocation_path(endpoint, FUNCTION_ARN, QUALIFIER)
     headers = [
         ("Host", endpoint.authority),

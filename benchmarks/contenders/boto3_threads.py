@@ -1,4 +1,4 @@
-"""boto3 in a pool of threads, as many as calls may be in flight."""
+"""boto3 in a pool of threads, one per call in flight."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,14 +7,15 @@ from contextlib import closing, contextmanager
 import boto3
 from botocore.config import Config
 
-from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend, encode
+from benchmarks.contenders.work import FUNCTION_ARN, QUALIFIER, REGION, Work, contend
+from benchmarks.event import encode, items
 
 
 @contextmanager
 def opened(work: Work) -> Iterator[Callable[[], None]]:
     """Open the client, with a connection for each thread and no retries."""
     config = Config(max_pool_connections=work.in_flight, retries={"total_max_attempts": 1})
-    call = work.items_of_a_call()
+    call = items(work.items_per_call)
     with closing(
         boto3.client("lambda", endpoint_url=work.url, region_name=REGION, config=config)
     ) as client:

@@ -1,7 +1,7 @@
 """Airflow's own way: ``LambdaInvokeFunctionOperator`` mapped per call, in a real DAG.
 
-It runs on its own stack. Its CPU is that of all of Airflow and its Postgres while the DAG runs,
-because encoding and mapping are tasks, too. Its rate is from the first mapped task's start to the
+It runs on its own stack. Its CPU is that of Airflow and its Postgres while the DAG runs, because
+encoding and mapping are tasks, too. Its rate is measured from the first mapped task's start to the
 last one's end.
 """
 
@@ -22,10 +22,9 @@ with DAG("mapped", schedule=None, params={"calls": 1, "items_per_call": 1}):
 
     @task
     def payloads(params=None):
-        from benchmarks.contenders.work import encode
-        from benchmarks.encode import KEYS, items
+        from benchmarks.event import encode, items
 
-        call = items(KEYS["plain keys"], params["items_per_call"])
+        call = items(params["items_per_call"])
         return [encode(call).decode() for _ in range(params["calls"])]
 
     LambdaInvokeFunctionOperator.partial(
@@ -35,12 +34,12 @@ with DAG("mapped", schedule=None, params={"calls": 1, "items_per_call": 1}):
 
 
 class MappedFigures(NamedTuple):
-    """The measurements."""
+    """The measurements of the operator."""
 
     in_flight: int
-    """The most at once, as the endpoint saw."""
+    """The most, as counted by the endpoint."""
     cpu_us: float
-    """CPU per call: Airflow and Postgres."""
+    """CPU per call, in Airflow and Postgres."""
     calls_per_s: float
     peak_mb: float
     """Resident memory of the largest task; several run at once."""
@@ -49,7 +48,7 @@ class MappedFigures(NamedTuple):
 def measure_mapped(calls: int, items_per_call: int, latency_s: float) -> MappedFigures:
     """Run the DAG, once to warm Airflow up and once to measure.
 
-    :raises FailedError: a task failed, or the endpoint got more or fewer calls
+    :raises FailedError: a task failed, or the endpoint received more or fewer calls
     """
     script = Script(latency=latency_s, count_items=False)
     with observer(script, _DAG_ID, _DAG) as observing:
@@ -57,7 +56,9 @@ def measure_mapped(calls: int, items_per_call: int, latency_s: float) -> MappedF
         seen = observing.observe(_DAG_ID, "measured", params)
     task = seen.task("call")
     if task is None or seen.stats.invocations != calls:
-        raise FailedError(f"mapped: the endpoint got {seen.stats.invocations} calls, not {calls}")
+        raise FailedError(
+            f"mapped: the endpoint received {seen.stats.invocations}, not {calls} calls"
+        )
     return MappedFigures(
         in_flight=seen.stats.max_in_flight,
         cpu_us=seen.cpu_s / calls * 1_000_000,

@@ -1,7 +1,6 @@
-"""What a contender is asked to do and what it measures of itself: JSON from and to its starter.
+"""The work of a contender, and its measurements of itself: JSON from and to its parent process.
 
-It needs only Python's library and our pure rules, because one contender has an environment of its
-own.
+It imports only the standard library, because one contender has its own environment.
 """
 
 import json
@@ -11,10 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from retrofill.model.items import Item
-
-from benchmarks.encode import KEYS, items, s3_record
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:scripted"
 """The function of the scripted endpoint by default."""
@@ -26,39 +21,30 @@ _OWN_STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """The calls that a contender is to make."""
+    """The calls that a contender shall make."""
 
     url: str
-    """The endpoint."""
+    """Of the endpoint."""
     calls: int
     items_per_call: int
     in_flight: int
 
-    def items_of_a_call(self) -> list[Item]:
-        """Return the items of one call; contenders without state send the same ones every time."""
-        return items(KEYS["plain keys"], self.items_per_call)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the calls took, from the first claim or event to the last response."""
+    """The cost of the calls, from the first claim or event to the last response."""
 
     cpu_s: float
     """CPU seconds of the client's process, over all threads."""
     wall_s: float
     before_kb: int
-    """Resident memory after all modules were loaded and the client was open."""
+    """Resident memory with all modules loaded and the client open."""
     peak_kb: int
     """The most resident memory."""
 
 
-def encode(call: list[Item]) -> bytes:
-    """Encode the event of a call as is usual without a template."""
-    return json.dumps({"Records": [s3_record(item) for item in call]}).encode()
-
-
 def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]) -> None:
-    """Do the work on standard input, and print the measurements as the last line.
+    """Read the work from standard input, do it, and print the measurements as the last line.
 
     :param opened: opens the client; the result makes all the calls, and raises if one fails
     """
@@ -77,7 +63,7 @@ def contend(opened: Callable[[Work], AbstractContextManager[Callable[[], None]]]
 
 
 def memory_kb(what: str, status: Path = _OWN_STATUS) -> int:
-    """Return the sum of the lines with this prefix in a process's status, see proc(5).
+    """Return the sum of the lines with this prefix in a process's status; see proc(5).
 
     :raises OSError: the process has ended
     """

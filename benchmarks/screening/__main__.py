@@ -16,14 +16,14 @@ from stack.services import temporary_postgres
 
 def measure(sizes: list[int]) -> Iterator[str]:
     """Yield the lines of all tables."""
-    with temporary_postgres(lasting=True) as server:
+    with temporary_postgres(durable=True) as server:
         fill_log(server)
         yield from whole_sets.measure(Database(server), sizes, whole_sets.ITEMS)
         yield ""
         yield from full_caches.measure(server, sizes, Generated)
-        yield "\nThe same for a source without order:\n"
+        yield "\nWith an unordered source:\n"
         yield from full_caches.measure(server, sizes, Shuffled)
-        yield "\nItems with a content of 1 kB:\n"
+        yield "\nWith items of 1 kB:\n"
         yield from whole_sets.measure(Database(server), sizes, whole_sets.ROWS)
 
 

@@ -1,9 +1,8 @@
-"""The same work with caches of several sizes, in turns: the cost of larger caches.
+"""The cost of larger caches: the same work with caches of several sizes, in turns.
 
-Each size has its own database on one server, with this many items in the results cache, and as many
-in process. In each round, and in each database, as many items are settled as are newly screened, so
-the in-process cache keeps its size. Each size is compared with the smallest in the same round,
-right next to it, so the machine's current speed hardly matters.
+Each size has its own database on one server, with this many items in each of the two caches. Each
+round settles as many items as it screens, so the in-process cache keeps its size. Each size is
+compared with the smallest in the same round, so the machine's current speed hardly matters.
 """
 
 from collections import deque
@@ -22,7 +21,6 @@ from stack.services import Postgres
 
 ROUND_ITEMS = 50_000
 """Items of each measurement: a batch of the largest size."""
-
 ROUNDS = 15
 _MILLION = 1_000_000
 
@@ -30,8 +28,7 @@ _MILLION = 1_000_000
 class Caches:
     """A database with this many items in each cache.
 
-    :param round_items: how many items are handled at a time
-    :param source: what lists them
+    :param round_items: the items of one measurement
     """
 
     def __init__(
@@ -39,19 +36,19 @@ class Caches:
     ) -> None:
         self.items = items
         self._database = database
-        self._round_items = round_items
+        self.round_items = round_items
         self._source = source
         self._next_item = 0
         self._batches: deque[int] = deque()
-        database.fresh()
+        database.create()
         self.conn = database.connect()
-        self._screen_next(items, nullcontext())
-        self._settle(items, nullcontext())
-        self._screen_next(items, nullcontext())
+        self.screen_new(items, nullcontext())
+        self.settle(items, nullcontext())
+        self.screen_new(items, nullcontext())
         database.vacuum()
 
     def close(self) -> None:
-        """Count what is in the caches, close the connection, and drop the database.
+        """Count the items in the caches, close the connection, and drop the database.
 
         :raises FailedError: the counts are wrong
         """
@@ -64,38 +61,30 @@ class Caches:
                 self._expect(f"in {cache}", held, wanted)
         self._database.drop()
 
-    def screen_new(self, watch: Watch) -> None:
-        """Screen items that the job does not know."""
-        self._screen_next(self._round_items, watch)
-
-    def screen_in_process(self, watch: Watch) -> None:
-        """Screen waiting items again, from the middle of the cache."""
-        back = max(self.items // 2, self._round_items)
-        self._screen_known((self._next_item - back) // PAGE_ITEMS * PAGE_ITEMS, watch)
-
-    def screen_results(self, watch: Watch) -> None:
-        """Screen processed items again: others each time, as far as there are others."""
-        done = self._next_item - self.items
-        self._screen_known(done % self.items, watch)
-
-    def settle(self, watch: Watch) -> None:
-        """Settle the items that have waited longest, with 100 items per call."""
-        self._settle(self._round_items, watch)
-
-    def _screen_next(self, items: int, watch: Watch) -> None:
+    def screen_new(self, items: int, watch: Watch) -> None:
+        """Screen items that the job does not know, and plan them."""
         ref, screened = runs.screen(self.conn, self._source(items, first=self._next_item), watch)
         self._expect("new", screened["new"], items)
         self._next_item += items
-        size = self._round_items
+        size = self.round_items
         self._batches += runs.plan(self.conn, ref, most_items=size, fewest_items=size)
 
-    def _screen_known(self, first: int, watch: Watch) -> None:
-        source = self._source(self._round_items, first=first)
-        _, screened = runs.screen(self.conn, source, watch)
-        self._expect("known", screened["known"], self._round_items)
+    def screen_in_process(self, watch: Watch) -> None:
+        """Screen waiting items again, from the middle of the cache."""
+        back = max(self.items // 2, self.round_items)
+        self._screen_known((self._next_item - back) // PAGE_ITEMS * PAGE_ITEMS, watch)
 
-    def _settle(self, items: int, watch: Watch) -> None:
-        """Settle this many items, in one batch, in a part of it or in several."""
+    def screen_results(self, watch: Watch) -> None:
+        """Screen processed items again, if possible others each time."""
+        self._screen_known((self._next_item - self.items) % self.items, watch)
+
+    def _screen_known(self, first: int, watch: Watch) -> None:
+        source = self._source(self.round_items, first=first)
+        _, screened = runs.screen(self.conn, source, watch)
+        self._expect("known", screened["known"], self.round_items)
+
+    def settle(self, items: int, watch: Watch) -> None:
+        """Settle the items that have waited longest, 100 per call."""
         while items:
             settled = runs.settle(self.conn, self._batches[0], watch, most_items=items)
             if settled < items:
@@ -110,9 +99,9 @@ class Caches:
 
 
 WORKS: dict[str, Callable[[Caches, Watch], None]] = {
-    "new items": Caches.screen_new,
+    "new items": lambda caches, watch: caches.screen_new(caches.round_items, watch),
     "known items, in process": Caches.screen_in_process,
-    "settling, 100 items a call": Caches.settle,
+    "settling, 100 items per call": lambda caches, watch: caches.settle(caches.round_items, watch),
     "known items, in results": Caches.screen_results,
 }
 HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")
@@ -121,7 +110,7 @@ HEADS = ("what", "items in each cache", "items/s", "÷ fewest", "CPU µs/item")
 def measure(server: Postgres, sizes: Sequence[int], source: type[Generated]) -> Iterator[str]:
     """Yield the table's lines.
 
-    :raises FailedError: something was screened or settled that should not, or was not
+    :raises FailedError: a number of screened or settled items is wrong
     """
     sizes = sorted(set(sizes))
     round_items = min(ROUND_ITEMS, sizes[0])

@@ -1,8 +1,7 @@
 """Whole sets of several sizes, where each step runs in its own process.
 
-In each round everything is measured once, in turns. The figures are the medians of the rounds.
-Small items are compared with a raw COPY of the same rows and with a query per item. Items of one
-kilobyte each are also loaded.
+A round measures each step once. The figures are the medians of the rounds. Small items are compared
+with a raw COPY of the same rows and with a query per item. Items of one kilobyte are also loaded.
 """
 
 import multiprocessing
@@ -40,16 +39,16 @@ _DISK = "SELECT pg_total_relation_size('retrofill.{}')"
 
 @dataclass(frozen=True)
 class Step:
-    """One step that is done to all items, or to the first of them."""
+    """A step for all items, or for the first of them."""
 
     work: Work
     fills: str = ""
-    """The table whose rows are then measured."""
+    """The table that it fills, whose size is then measured."""
     most_items: int | None = None
-    """To how many it is done; None: to all."""
+    """How many items; None: all."""
     after_vacuum: bool = False
     in_new_database: bool = False
-    """Whether it uses a new database that has screened the items, at the smallest size."""
+    """Whether it runs only at the smallest size, in a new database that has screened the items."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,11 @@ class Series:
     steps: Mapping[str, Step]
     """By name, in their order."""
     rounds: Mapping[int, int]
-    """How often sizes up to these are measured; larger ones once."""
+    """The rounds for sizes up to these; larger ones have one."""
 
 
 ITEMS_PER_QUERY = 3_000
-"""How many items are screened with a query each: about one second's worth."""
+"""Items that are screened with a query each: about one second's worth."""
 
 RAW, QUERIES = "raw COPY", "SELECT and INSERT per item"
 ITEMS = Series(
@@ -72,9 +71,9 @@ ITEMS = Series(
         QUERIES: Step(query_per_item, most_items=ITEMS_PER_QUERY),
         "new items": Step(screen_new, fills="in_process"),
         "known items, in process": Step(screen_known),
-        "settling, 100 items a call": Step(settle, fills="results"),
+        "settling, 100 items per call": Step(settle, fills="results"),
         "known items, in results": Step(screen_known, after_vacuum=True),
-        "settling, 1 item a call": Step(partial(settle, items_per_call=1), in_new_database=True),
+        "settling, 1 item per call": Step(partial(settle, items_per_call=1), in_new_database=True),
     },
     {100_000: 5, 1_000_000: 3},
 )
@@ -82,19 +81,19 @@ ROWS = Series(
     {
         "new items": Step(partial(screen_new, source=Rows), fills="in_process"),
         "known items, in process": Step(partial(screen_known, source=Rows)),
-        "loading, 100 items a call": Step(load),
-        "settling, 100 items a call": Step(settle),
+        "loading, 100 items per call": Step(load),
+        "settling, 100 items per call": Step(settle),
     },
     {100_000: 3},
 )
 
 
 class Measured(NamedTuple):
-    """What one step took in one round: for each item, except for the memory."""
+    """The figures of a step in a round, per item except for the memory."""
 
     seconds: float
     cpu_s: float
-    """In that time, of the process that did it and of the whole server."""
+    """Of the process that did it and of the whole server."""
     peak_mb: float
     """The most memory of the process that did it."""
     wal_bytes: float
@@ -105,7 +104,7 @@ class Measured(NamedTuple):
 def measure(database: Database, sizes: Sequence[int], series: Series) -> Iterator[str]:
     """Yield the table's lines, each size when it is measured: the largest take minutes.
 
-    :raises FailedError: something was screened, loaded or settled that should not, or was not
+    :raises FailedError: a number of screened, loaded or settled items is wrong
     """
     ratio_head = ["÷ raw COPY"] if RAW in series.steps else []
     heads = ("CPU µs/item", "peak RSS, MB", "WAL B/item", "disk B/row")
@@ -139,12 +138,12 @@ def _measure_round(
     database: Database, items: int, series: Series, *, smallest: bool
 ) -> dict[str, Measured]:
     measured = {}
-    database.fresh()
+    database.create()
     for name, step in series.steps.items():
         if step.in_new_database and not smallest:
             continue
         if step.in_new_database:
-            database.fresh()
+            database.create()
             _measure_step(database, items, "new items", Step(screen_new))
         if step.after_vacuum:
             database.vacuum()

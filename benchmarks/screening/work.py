@@ -1,4 +1,4 @@
-"""The measured steps of whole sets: everything that is done to items, and the comparisons."""
+"""The measured steps of whole sets: the work on items, and two comparisons."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,21 +24,18 @@ CREATE TABLE bare (
     job_id integer, seq bigint, run_id bigint, identifier uuid, item_key text, content text
 )
 """
-_FIND = """
-SELECT FROM single WHERE job_id = %s AND item_key = %s AND identifier = %s
-"""
+_FIND = "SELECT FROM single WHERE job_id = %s AND item_key = %s AND identifier = %s"
 _INSERT = """
-INSERT INTO single (
-    job_id, seq, run_id, identifier, item_key, content
-) VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO single (job_id, seq, run_id, identifier, item_key, content)
+VALUES (%s, %s, %s, %s, %s, %s)
 """
 
 Work = Callable[[Connection, int, Stopwatch], int]
-"""Does one step with this many items, under the watch; returns how many it did."""
+"""Does one step with this many items, under the watch; returns the number that it did."""
 
 
 def raw_copy(conn: Connection, items: int, watch: Stopwatch) -> int:
-    """COPY the rows that screening writes into a table without an index, from a file."""
+    """COPY the rows that screening writes, from a file into a table without an index."""
     with tempfile.TemporaryFile("w+", encoding="utf-8") as rows:
         for seq, item in enumerate(_items(items), 1):
             rows.write(f"1\t{seq}\t1\t{item.identifier.hex()}\t{item.key}\t{item.content}\n")

@@ -12,7 +12,7 @@ _s3 = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], context: Any) -> None:
-    """Write one summary per object and call, so that an object called twice has two."""
+    """Write one summary per object and call: an object that is called twice has two."""
     for record in event.get("Records", []):  # the test event of a new trigger has none
         bucket = record["s3"]["bucket"]["name"]
         key = unquote_plus(record["s3"]["object"]["key"])
@@ -31,5 +31,5 @@ def count(text: bytes) -> dict[str, int]:
 
 
 def output_folder(key: str) -> str:
-    """Return where the summaries of an object go: one folder per key, however long it is."""
+    """Return the folder of an object's summaries: one per key, of any length."""
     return hashlib.sha256(key.encode()).hexdigest()

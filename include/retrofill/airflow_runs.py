@@ -1,4 +1,4 @@
-"""What a task may ask Airflow: the params of its DAG run, and which DAG runs are active."""
+"""What Retrofill asks Airflow: params of a DAG run, active DAG runs, and settings."""
 
 import logging
 import math
@@ -8,13 +8,14 @@ from typing import Any
 
 from airflow.configuration import conf
 
-from retrofill.compat import Context, is_paused
+from retrofill.compat import Context, is_paused, shortcomings
 from retrofill.config import RunConfig
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.notifier import notify, notify_briefly
 from retrofill.pipeline.admission import Slots
 from retrofill.pipeline.invoke import GRACE_S
+from retrofill.pipeline.setup import AirflowFacts, ServerFacts
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 from retrofill.state.maintenance import OpenRun
@@ -22,14 +23,13 @@ from retrofill.state.worst import worst_of
 
 log = logging.getLogger(__name__)
 
-_NOT_OVER = ["queued", "running"]
+_ACTIVE = ["queued", "running"]
 
 
 def params_of(context: Context) -> dict[str, Any]:
-    """Return the params of a DAG run, which must be those it was triggered with.
+    """Return the params of a DAG run.
 
-    :raises ConfigError: Airflow is set to ignore the conf of a DAG run, and this one has a conf
-        with other values
+    :raises ConfigError: Airflow's settings ignore the conf of this DAG run, which has other values
     """
     params = dict(context["params"])
     asked = context["dag_run"].conf or {}
@@ -38,8 +38,8 @@ def params_of(context: Context) -> dict[str, Any]:
     )
     if ignored:
         raise ConfigError(
-            f"{', '.join(map(quoted, ignored))}: this Airflow ignores what a DAG run is triggered"
-            " with, by its setting [core] dag_run_conf_overrides_params = False; set it to True, or"
+            f"{', '.join(map(quoted, ignored))}: this Airflow ignores the conf of a DAG run,"
+            " by its setting [core] dag_run_conf_overrides_params = False; set it to True, or"
             " trigger the DAG with only its own params"
         )
     return params
@@ -48,8 +48,8 @@ def params_of(context: Context) -> dict[str, Any]:
 def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
     """Log Airflow's limits on the tasks of a run, and check that each has time for a call.
 
-    :param timeout: after which Airflow ends a task that calls; None: never
-    :raises ConfigError: it would end before a call certainly has a response
+    :param timeout: the execution timeout of a task that calls; None: there is none
+    :raises ConfigError: it is not longer than the timeout of a call
     """
     log.info(
         "Airflow: up to %s tasks at once in all (parallelism), up to %s mapped instances"
@@ -67,7 +67,7 @@ def require_time(timeout: timedelta | None, function_timeout_s: float) -> None:
 
 
 def grace_s() -> float:
-    """Return the seconds between Airflow's request to end a task and its killing it.
+    """Return the seconds from Airflow's request to end a task until it kills the task.
 
     :raises ConfigError: the setting is not such a number
     """
@@ -84,8 +84,29 @@ def grace_s() -> float:
     return seconds
 
 
+def airflow_facts(server: ServerFacts | None = None) -> AirflowFacts:
+    """Return the settings of this process.
+
+    :param server: the facts from Airflow's database; None: this process cannot read it
+    """
+    wrong_grace = ""
+    try:
+        grace_s()
+    except ConfigError as error:
+        wrong_grace = str(error)
+    return AirflowFacts(
+        executor=conf.get("core", "executor"),
+        takes_conf=conf.getboolean("core", "dag_run_conf_overrides_params"),
+        base_url=conf.get("api", "base_url", fallback=""),
+        execution_api_server_url=conf.get("core", "execution_api_server_url", fallback=""),
+        wrong_grace=wrong_grace,
+        notices=shortcomings(),
+        server=server,
+    )
+
+
 class TaskAirflow:
-    """Airflow, as far as a task may use it; see :class:`retrofill.pipeline.rescue.Airflow`."""
+    """Airflow, as a task can use it; see :class:`retrofill.pipeline.rescue.Airflow`."""
 
     def __init__(self, context: Context) -> None:
         self._count = context["ti"].get_dr_count
@@ -98,7 +119,7 @@ class TaskAirflow:
 
     @property
     def slots(self) -> Slots:
-        """The Airflow slots of the tasks that call; a task cannot see the size of its pool."""
+        """Airflow's slots for the tasks that call. A task cannot see the size of its pool."""
         dag = self._context["dag"]
         return Slots(
             conf.getint("core", "parallelism"), dag.max_active_tasks, dag.get_task("invoke").pool
@@ -106,12 +127,12 @@ class TaskAirflow:
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
-        return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_NOT_OVER) > 0
+        return self._count(dag_id=dag_id, run_ids=list(dag_run_ids), states=_ACTIVE) > 0
 
     def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        """Return whether the next of these waits for the slot of this DAG run.
+        """Return whether the next of these DAG runs waits for the slot of this one.
 
-        DAG runs of a Backfill have slots of their own.
+        The DAG runs of an Airflow backfill have their own slots.
         """
         own, dag = self._context["dag_run"], self._context["dag"]
         if dag_id != own.dag_id or own.run_type == "backfill":
@@ -121,9 +142,9 @@ class TaskAirflow:
         return self._count(dag_id=dag_id, states=["running"]) >= dag.max_active_runs
 
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
-        """Send the report of a run that another closed.
+        """Send the report of an abandoned run that this task has closed.
 
-        If that fails, it is only logged: the task that closed the run has its own work.
+        A failure is only logged: this task still has its own work to do.
         """
         config = RunConfig.from_stored(runs.get_run(conn, run.run_id).config)
         report = runs.get_report(conn, run.run_id)
@@ -136,18 +157,14 @@ class TaskAirflow:
             runs.mark_notified(conn, run.run_id)
 
     def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Report once that a run waits for its paused DAG, of which Airflow starts no task.
-
-        If that fails, it is only logged.
-        """
+        """Report, once, that a run waits because its DAG is paused. A failure is only logged."""
         try:
             stored = runs.get_run(conn, run.run_id)
             if stored.wait_notified or not is_paused(self._context, run.dag_id):
                 return
             why = (
-                f"Run {run.run_id} is not at its end, and Airflow starts no task of it, because the"
-                f" DAG {run.dag_id} is paused. Nothing is lost: it continues when the DAG is"
-                " switched on again."
+                f"Run {run.run_id} is not complete, and Airflow starts none of its tasks, because"
+                f" the DAG {run.dag_id} is paused. Nothing is lost: unpause the DAG to continue."
             )
             config = RunConfig.from_stored(stored.config)
             notify_briefly(config, "waits", why, run.dag_id, run.dag_run_ids[-1])

@@ -1,7 +1,7 @@
-"""What Airflow itself is told of a run: an asset event when it is complete, and its DAG run's note.
+"""What Airflow itself shows of a run: an asset event when it is complete, and notes of DAG runs.
 
-A job's asset is ``retrofill://jobs/<its name>``. Which job a DAG run is of is known when it runs,
-so a DAG has an alias, by its own id, that stands for the assets of its jobs.
+The asset of a job is ``retrofill://jobs/<its name>``. The job is only known when the DAG runs, so
+each DAG has an asset alias, named by its id, for the assets of its jobs.
 """
 
 import logging
@@ -26,10 +26,10 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 AIRFLOW_CONN_ID = "retrofill_airflow"
-"""The connection by which notes are written: Airflow's own REST, as a user who may."""
+"""The connection for notes: Airflow's REST API, as a user who may write them."""
 
 MOST_CHARACTERS = 1_000
-"""What a note may have, by Airflow."""
+"""The most characters that Airflow allows in a note."""
 
 _MARK = "Retrofill: "
 _TIMEOUT_S = 10
@@ -40,42 +40,37 @@ def asset_of(job: str) -> Asset:
     return Asset(f"retrofill://jobs/{quote(job, safe='')}")
 
 
-def alias_of(dag_id: str) -> AssetAlias:
-    """Return what stands for the assets of the jobs that a DAG runs."""
-    return AssetAlias(dag_id)
-
-
 def announce(context: Context, run: Run, report: Report) -> None:
-    """Send the asset event of a complete run, when this task succeeds; once for each run."""
+    """Have Airflow send the asset event of a complete run when this task succeeds, once per run."""
     dag_run = context["dag_run"]
-    alias = alias_of(dag_run.dag_id)
+    alias = AssetAlias(dag_run.dag_id)
     sent = events_since(context, alias, run.opened_at)
     if any((event.extra or {}).get("run_id") == report.run_id for event in sent):
         log.info("the asset event of run %d was sent by an earlier try", report.run_id)
         return
-    told = ("job", "run_id", "listed", "known", "new", "succeeded", "quarantined", "calls", "cost")
-    extra: dict[str, Any] = {name: getattr(report, name) for name in told}
+    names = ("job", "run_id", "listed", "known", "new", "succeeded", "quarantined", "calls", "cost")
+    extra: dict[str, Any] = {name: getattr(report, name) for name in names}
     extra["dag_run_id"] = dag_run.run_id
     context["outlet_events"][alias].add(asset_of(report.job), extra)
 
 
-def named(run: Run, source: str) -> str:
-    """Say what a run is: its job, its source and its function."""
+def headline(run: Run, source: str) -> str:
+    """Return one line with number, job, source and function of a run."""
     version = f" version {run.function.version}" if run.function.version else ""
     return f"run {run.run_id} of {run.job}: {source} → {run.function.name}{version}"
 
 
-def of_set(run: Run, source: str, set_no: int) -> str:
-    """Return the note of the DAG run of a further set, to be asked for with it."""
-    return f"{_MARK}{named(run, source)}\nset {set_no}"
+def note_of_set(run: Run, source: str, set_no: int) -> str:
+    """Return the note for the DAG run of a further set."""
+    return f"{_MARK}{headline(run, source)}\nset {set_no}"
 
 
 def note_end(context: Context, conn: Connection, run: Run) -> None:
-    """Write how a run stands into the note of the DAG run that ends with it."""
+    """Write status and counts of a run into the note of its DAG run."""
     with suppress(StateError):
         report = runs.get_report(conn, run.run_id)
-        # The counts first: Airflow's list of runs shows how a note begins.
-        note(context, ", ".join(_counts(report)), named(run, report.source))
+        # The counts come first: Airflow's list of DAG runs shows the beginning of a note.
+        note(context, ", ".join(_counts(report)), headline(run, report.source))
 
 
 def _counts(report: Report) -> Iterator[str]:
@@ -93,16 +88,15 @@ def _counts(report: Report) -> Iterator[str]:
 
 
 def note(context: Context, *lines: str) -> None:
-    """Write the note of a DAG run behind what people have written there.
+    """Write the note of a DAG run, after any text that users have written there.
 
-    Tasks may not write to Airflow's database, and the API that they have knows no notes: so it
-    takes a connection to Airflow's REST API. Where there is none, or that user may write no notes,
-    it is logged only: a note must not end a task, whatever goes wrong with it.
+    Tasks cannot write to Airflow's database, and their API has no notes. So this needs a connection
+    to Airflow's REST API. Without one, or on any error, it only logs: a note must not fail a task.
     """
     dag_run = context["dag_run"]
     try:
         _write(dag_run.dag_id, dag_run.run_id, _MARK + "\n".join(lines))
-    except Exception as error:  # noqa: BLE001  its message says all that helps
+    except Exception as error:  # noqa: BLE001  the message is enough
         log.warning("the note of the DAG run could not be written: %s", error)
 
 
@@ -123,6 +117,6 @@ def _write(dag_id: str, dag_run_id: str, text: str) -> None:
     with airflow:
         if fields.login:
             airflow.sign_in(fields.login, fields.password)
-        by_people = airflow.note_of(dag_id, dag_run_id).partition(_MARK)[0].rstrip()
-        note = "\n\n".join(filter(None, (by_people, text)))[:MOST_CHARACTERS]
+        by_users = airflow.note_of(dag_id, dag_run_id).partition(_MARK)[0].rstrip()
+        note = "\n\n".join(filter(None, (by_users, text)))[:MOST_CHARACTERS]
         airflow.note(dag_id, dag_run_id, note)

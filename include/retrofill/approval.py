@@ -9,28 +9,28 @@ from retrofill.compat import AirflowSkipException, Context, let_wait
 from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import Run
 from retrofill.notifier import notify_briefly
 from retrofill.operators import RetrofillOperator, stored_run, unfinished_run
 from retrofill.pipeline.approve import (
-    answered,
-    ask,
-    asks,
-    avoid,
+    needs_approval,
+    note_changes,
     plan_to_approve,
+    record_answer,
+    request_approval,
+    void_approval,
     was_approved,
 )
-from retrofill.pipeline.changes import note_changes
 from retrofill.state import runs
 from retrofill.state.connection import Connection
 
 
 class ApproveOperator(RetrofillOperator, ApprovalOperator):
-    """Wait until someone approves the plan, in the UI or by REST.
+    """Wait, without a worker slot, until someone approves the plan, in the UI or via REST.
 
-    It takes no worker slot while it waits. No answer in time counts as rejection.
+    No answer in time counts as rejection.
     """
 
     template_fields = ("opened",)
@@ -40,13 +40,13 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             opened=opened,
             subject="Approve the plan",
             defaults=ApprovalOperator.REJECT,
-            # Airflow would take this for the time to wait, which each run has of its own.
+            # Airflow would use this as the time to wait, which is set for each run.
             execution_timeout=None,
             **kwargs,
         )
 
     def validate_params(self) -> None:
-        """Make the form ask only for the answer: Airflow 3.1 would add the DAG's params."""
+        """Leave the DAG's params out of the approval form, where Airflow 3.1 would show them."""
         self.params = type(self.params)()
 
     def execute(self, context: Context) -> None:
@@ -57,21 +57,21 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         """
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
-            if not asks(config, self.ref):
-                message = "no approval is requested"
-                raise AirflowSkipException(message)
+            if not needs_approval(config, self.ref):
+                raise AirflowSkipException("no approval is requested")
             plan = plan_to_approve(conn, run)
             if plan is None:
                 return
             unfinished_run(context, conn, self.ref)
-            mark = _mark(context)
+            # Identifies the request: if the task is cleared, Airflow raises this number.
+            mark = str(context["ti"].max_tries)
             if was_approved(run, mark):
-                # The try before this one had the answer, and was interrupted after it.
-                self._go_on(conn, config, run)
+                # The previous try got the answer, and was interrupted after that.
+                self._proceed(conn, config, run)
                 return
-            self.body = ask(conn, run, config, plan, mark)
+            self.body = request_approval(conn, run, config, plan, mark)
             run = runs.get_run(conn, run.run_id)
-        self._tell(context, config, run)
+        self._notify(context, config, run)
         self.subject = f"Run {run.run_id} of {run.job}: approve its plan"
         let_wait(self, timedelta(hours=config.approval.approve_within_hours))
         super().execute(context)
@@ -79,29 +79,29 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Act on the answer: continue, or withdraw the plan and skip the tasks that call.
 
-        :raises ConfigError: the plan was approved, but cannot be carried out any more
+        :raises ConfigError: the plan was approved, but can no longer be carried out
         """
         if "error" in event:
             return super().execute_complete(context, event)
         (choice,) = event["chosen_options"]
         user = event.get("responded_by_user") or {}
-        answer = Answer.REJECTED
+        answer = ApprovalStatus.REJECTED
         if choice == self.APPROVE:
-            answer = Answer.APPROVED
+            answer = ApprovalStatus.APPROVED
         elif event.get("timedout") or not user:
-            answer = Answer.EXPIRED
+            answer = ApprovalStatus.EXPIRED
         with open_state() as conn:
             config, run = stored_run(conn, self.ref)
             by = str(user.get("name") or user.get("id") or "")
-            if answered(conn, run, answer, by):
-                self._go_on(conn, config, run)
+            if record_answer(conn, run, answer, by):
+                self._proceed(conn, config, run)
         return super().execute_complete(context, event)
 
-    def _tell(self, context: Context, config: RunConfig, run: Run) -> None:
-        """Report that a plan waits; if that fails, it waits all the same."""
+    def _notify(self, context: Context, config: RunConfig, run: Run) -> None:
+        """Report that the plan waits. A failure is only logged."""
         dag_run = context["dag_run"]
         why = (
-            f"Run {run.run_id}: the plan {run.approval.said if run.approval else 'waits'}. Approve"
+            f"Run {run.run_id}: the plan {run.approval.text if run.approval else 'waits'}. Approve"
             " or reject it in Airflow, under Required Actions. Until then nothing more is called. A"
             " plan that is not approved in time is rejected."
         )
@@ -110,19 +110,14 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
         except Exception:
             self.log.exception("the waiting plan could not be reported")
 
-    def _go_on(self, conn: Connection, config: RunConfig, run: Run) -> None:
-        """Make sure that what was approved is what runs, and count what it does not call.
+    def _proceed(self, conn: Connection, config: RunConfig, run: Run) -> None:
+        """Check that the approved plan still holds, and count what has changed in the source.
 
-        :raises ConfigError: function or source are not what they were
+        :raises ConfigError: function or source have changed
         """
         try:
             wiring().plan(config, run=run)
         except ConfigError as error:
-            avoid(conn, run, str(error))
+            void_approval(conn, run, str(error))
             raise
         note_changes(conn, run, config, wiring().changes_of(config, run))
-
-
-def _mark(context: Context) -> str:
-    """Return a mark that identifies this request: a cleared task may have more tries."""
-    return str(context["ti"].max_tries)

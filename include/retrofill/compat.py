@@ -1,7 +1,7 @@
-"""The series of Airflow: what differs between 3.1, 3.2 and 3.3, and what the older ones lack.
+"""The versions of Airflow: the differences between 3.1, 3.2 and 3.3.
 
-No other module asks which Airflow it runs on. What one of them lacks is done here in another way,
-or is a sentence of :func:`shortcomings`.
+No other module depends on the version. If a version lacks a feature, this module replaces it, or
+:func:`shortcomings` has a sentence about it.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -19,7 +19,7 @@ if SERIES < OLDEST:
         f"Retrofill runs on Airflow 3.1 to 3.3, and this is Airflow {airflow.__version__}"
     )
 
-# What a type checker knows is the newest; the others are run by `make versions`.
+# The type checker sees the newest version; `make versions` runs the others.
 if TYPE_CHECKING or SERIES >= (3, 2):
     from airflow.sdk import CronDataIntervalTimetable
     from airflow.sdk.exceptions import (
@@ -61,39 +61,32 @@ else:
     from airflow.sdk import Context
 
     class RetryAction(Enum):
-        """What becomes of a task whose try has failed."""
+        """Like Airflow 3.3's: what to do with a failed task."""
 
         FAIL = "fail"
         DEFAULT = "default"
 
     @dataclass(frozen=True)
     class RetryDecision:
-        """What becomes of a task, and why."""
+        """Like Airflow 3.3's: an action, and its reason."""
 
         action: RetryAction = RetryAction.DEFAULT
         reason: str = ""
 
         @classmethod
         def fail(cls, reason: str = "") -> "RetryDecision":
-            """Return that it is not tried again."""
+            """Return the decision not to retry."""
             return cls(RetryAction.FAIL, reason)
 
     @dataclass(frozen=True)
     class RetryRule:
-        """What becomes of a task that fails with an error of this class, by its name or itself."""
+        """Like Airflow 3.3's: the action for a class of errors, given by its full name."""
 
-        exception: str | type[BaseException]
+        exception: str
         action: RetryAction
 
-        def fits(self, error: BaseException) -> bool:
-            """Return whether the error is one of them."""
-            names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-            if isinstance(self.exception, str):
-                return self.exception in names
-            return isinstance(error, self.exception)
-
     class ExceptionRetryPolicy:
-        """Decides by the error whether a task is tried again: the first rule that fits."""
+        """Like Airflow 3.3's: the first rule for the class of an error decides."""
 
         def __init__(self, rules: Sequence[RetryRule]) -> None:
             self.rules = rules
@@ -101,14 +94,15 @@ else:
         def evaluate(
             self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
         ) -> RetryDecision:
-            """Return what becomes of a task that has failed with this error."""
+            """Return what to do with a task that has failed with this error."""
             del try_number, max_tries, context
-            fitting = (rule.action for rule in self.rules if rule.fits(exception))
+            names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(exception).__mro__}
+            fitting = (rule.action for rule in self.rules if rule.exception in names)
             return RetryDecision(next(fitting, RetryAction.DEFAULT))
 
-    def _judged(execute: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_policy(execute: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(execute)
-        def judged(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        def evaluated(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
             try:
                 return execute(self, context, *args, **kwargs)
             except Exception as error:
@@ -119,10 +113,10 @@ else:
                         raise AirflowFailException(found.reason or str(error)) from error
                 raise
 
-        return judged
+        return evaluated
 
     class BaseOperator(_BaseOperator):
-        """An operator that obeys a retry policy, which these Airflows do not know."""
+        """An operator that obeys a retry policy, which these versions of Airflow do not have."""
 
         def __init__(
             self, *, retry_policy: ExceptionRetryPolicy | None = None, **kwargs: Any
@@ -132,9 +126,9 @@ else:
 
         def __init_subclass__(cls, **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
-            # Those with which a task goes on after it was deferred are called so, too.
+            # Also the methods with which a task continues after it was deferred.
             for name in [name for name in vars(cls) if name.startswith("execute")]:
-                setattr(cls, name, _judged(vars(cls)[name]))
+                setattr(cls, name, _with_policy(vars(cls)[name]))
 
 
 __all__ = [
@@ -153,32 +147,32 @@ __all__ = [
 ]
 
 BACKOFF: Any = 2.0 if SERIES >= (3, 2) else True
-"""Each wait before a try is twice the one before: ``retry_exponential_backoff``."""
+"""``retry_exponential_backoff``: each delay is twice the one before."""
 
 RETRIES_WITHOUT_NOTES = 20
-"""How often a task is tried again where nothing tells which of its tries made progress."""
+"""The number of retries if Airflow does not keep which tries made progress."""
 
 
 def notes_of(context: Context) -> Any:
-    """Return the store in which Airflow keeps what a try notes for the next; None: it keeps none.
+    """Return Airflow's store for notes from one try to the next; None: it has no such store.
 
-    Before 3.3 a task has XComs alone, and each try begins without those of the one before.
+    Before 3.3 a task only has XComs, and each try starts without those of the one before.
     """
     return context["task_state_store"] if SERIES >= (3, 3) else None
 
 
 def keeps_notes() -> bool:
-    """Return whether a try can note something for the next."""
+    """Return whether a try can leave notes for the next one."""
     return SERIES >= (3, 3)
 
 
 def is_paused(context: Context, dag_id: str) -> bool:
-    """Return whether a DAG is switched off, as far as a task can be told: not before 3.2."""
+    """Return whether a DAG is paused; always False before 3.2, where a task cannot know."""
     return SERIES >= (3, 2) and bool(context["ti"].get_dag(dag_id).is_paused)
 
 
 def events_since(context: Context, alias: Any, since: datetime) -> Sequence[Any]:
-    """Return the events of an asset alias, which is an inlet of the task, from a moment on."""
+    """Return the events, since a given time, of an asset alias that is an inlet of the task."""
     events = context["inlet_events"][alias]
     if SERIES >= (3, 2):
         found: Sequence[Any] = events.after(since.isoformat())
@@ -187,8 +181,8 @@ def events_since(context: Context, alias: Any, since: datetime) -> Sequence[Any]
 
 
 def teams_of(dag_ids: Collection[str]) -> dict[str, str | None]:
-    """Return the team of each of some DAGs, for those who may read Airflow's own database."""
-    from airflow.models import DagModel  # noqa: PLC0415  tasks import this module, and need no model
+    """Return the team of each DAG; only for processes that can read Airflow's database."""
+    from airflow.models import DagModel  # noqa: PLC0415  tasks import this module without models
 
     if SERIES >= (3, 2):
         return DagModel.get_dag_id_to_team_name_mapping(list(dag_ids)) if dag_ids else {}
@@ -196,29 +190,29 @@ def teams_of(dag_ids: Collection[str]) -> dict[str, str | None]:
 
 
 def let_wait(operator: Any, time: timedelta) -> None:
-    """Have a task that is about to ask a person wait for so long."""
-    # Before 1.12.2 of the provider, what limits the process limits the wait, too.
-    knows = hasattr(operator, "response_timeout")
-    setattr(operator, "response_timeout" if knows else "execution_timeout", time)
+    """Set how long an approval task waits for an answer."""
+    # Before 1.12.2 of the provider, the execution timeout also limits the wait.
+    has_own = hasattr(operator, "response_timeout")
+    setattr(operator, "response_timeout" if has_own else "execution_timeout", time)
 
 
 _LACKING = {
-    f"keeps no notes between tries: a task is tried again at most {RETRIES_WITHOUT_NOTES} times,"
-    " even if each try makes progress": (3, 3),
-    "leaves it to its triggerer to wait for an approval: one must run": (3, 3),
-    "does not tell a task that its pod is about to end: calls under way then count as lost, and are"
-    " made again": (3, 3),
-    "begins the DAG run of a further set after the DAG runs that were triggered meanwhile": (3, 3),
-    "does not tell a task whether a DAG is switched off: nobody is notified that a run waits for"
+    f"keeps no notes between tries: a task is retried at most {RETRIES_WITHOUT_NOTES} times, even"
+    " if each try makes progress": (3, 3),
+    "needs a running triggerer to wait for an approval": (3, 3),
+    "does not notify a task that its pod is about to end: its calls in flight count as lost, and"
+    " are repeated": (3, 3),
+    "starts the DAG run of a further set after DAG runs that were triggered meanwhile": (3, 3),
+    "does not let a task see whether a DAG is paused: no notification says that a run waits for"
     " its DAG": (3, 2),
-    "takes no note with the DAG run of a further set: it has none until it ends": (3, 2),
+    "accepts no note for the DAG run of a further set: it has none until it ends": (3, 2),
     "opens the wrong page for a DAG run with ?, # or % in its id": (3, 2),
 }
-"""What an Airflow cannot do, with what follows, and the series since which it can."""
+"""The lack of each feature in older versions of Airflow, and the version that has the feature."""
 
 
 def shortcomings(series: tuple[int, ...] = SERIES) -> list[str]:
-    """Return what this Airflow cannot do that the newest can, one sentence each."""
+    """Return the features that this Airflow lacks and the newest has, one sentence each."""
     name = f"Airflow {'.'.join(map(str, series))}"
     if series > NEWEST:
         return [f"Retrofill is not tested with {name}: the newest it is tested with is 3.3."]

@@ -1,8 +1,8 @@
-"""The configuration of a run: the params of its kinds and of all runs, checked together."""
+"""The configuration of a run: the params of its kinds and those of all runs, checked together."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -36,7 +36,7 @@ _SOURCE_KIND = "source_kind"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """What a run was asked for, in parts that belong to their owners."""
+    """The params of a run, in one part per owner."""
 
     source_kind: SourceKind
     function_kind: FunctionKind
@@ -55,41 +55,28 @@ class RunConfig:
 
     @staticmethod
     def from_stored(stored: Mapping[str, Any]) -> "RunConfig":
-        """Return the configuration with which a run was opened, from the state."""
+        """Return the configuration of a run from the output of :meth:`as_json`."""
         params = dict(stored)
         return params_for(params.pop(_SOURCE_KIND)).stored(params)
 
     @property
     def job_name(self) -> str:
-        """The job's name: as given, or made from the source and the function."""
+        """The job's name: the given one, or one made from source and function."""
         return self.job.job or f"{self.source.label()} → {self.function.label()}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values, for :meth:`from_stored`."""
-        parts: tuple[Params, ...] = (
-            self.source,
-            self.calls,
-            self.function,
-            self.limits,
-            self.prices,
-            self.feedback,
-            self.canary,
-            self.approval,
-            self.redrive,
-            self.report,
-            self.notification,
-            self.job,
-        )
         stored: dict[str, Any] = {_SOURCE_KIND: self.source_kind.name}
-        for part in parts:
-            stored |= part.model_dump(mode="json")
+        for part in fields(self):
+            if isinstance(params := getattr(self, part.name), Params):
+                stored |= params.model_dump(mode="json")
         return stored
 
 
 class RunParams:
-    """The params of runs over one kind of source, as one list for people.
+    """The params of runs over one kind of source.
 
-    Each belongs to one owner, which validates it: the kind of source, a kind of function, or a part
+    Each param has one owner, which validates it: the kind of source, a kind of function, or a part
     that all runs have.
     """
 
@@ -127,7 +114,7 @@ class RunParams:
     def config(self, params: Mapping[str, Any]) -> RunConfig:
         """Return the configuration in a DAG run's params.
 
-        :raises ConfigError: everything that is wrong with them, one sentence each
+        :raises ConfigError: all problems with the params, one sentence each
         """
         config, problems = self.salvage(params)
         if problems:
@@ -135,13 +122,13 @@ class RunParams:
         return config
 
     def problems(self, params: Mapping[str, Any]) -> list[Problem]:
-        """Return everything that is wrong with a DAG run's params."""
+        """Return all problems with a DAG run's params."""
         return self.salvage(params)[1]
 
     def salvage(self, params: Mapping[str, Any]) -> tuple[RunConfig, list[Problem]]:
-        """Return what is right with a DAG run's params, and everything that is wrong with them.
+        """Return a configuration from the valid params of a DAG run, and all problems with others.
 
-        A wrong param gets its default or, if it has none, a stand-in.
+        An invalid param gets its default or, without a default, a stand-in.
         """
         problems = [
             unknown(name, self._owner, difflib.get_close_matches(name, self._owner, n=1))
@@ -174,7 +161,7 @@ class RunParams:
         for name, part in self._owner.items():
             shown = form_field(self._parts[part], name)
             if several and part in self._functions and shown["default"] is None:
-                # Only its own kind needs it, which the form cannot know.
+                # It is required only with its own kind, which the form cannot express.
                 types = shown["type"]
                 shown["type"] = types if isinstance(types, list) else ["null", types]
             if name in defaults:
@@ -184,7 +171,7 @@ class RunParams:
         return form
 
     def _chosen(self, params: Mapping[str, Any]) -> FunctionKind:
-        """Return the requested kind of function, or the default if there is none such."""
+        """Return the requested kind of function, or the default if there is no such kind."""
         asked = params.get("function_kind")
         default = next(iter(FUNCTIONS))
         return FUNCTIONS.get(asked if isinstance(asked, str) else default, FUNCTIONS[default])

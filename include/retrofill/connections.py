@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
@@ -23,12 +24,12 @@ class AirflowConnections:
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
-        :raises ConfigError: Airflow has none of this id, or one that cannot be read
+        :raises ConfigError: Airflow has no connection with this id, or cannot read it
         """
         try:
             found = BaseHook.get_connection(conn_id)
         except AirflowNotFoundException as error:
-            # Airflow says so as well of one that it cannot read, such as a URI of several hosts.
+            # Airflow also raises this for one that it cannot read, such as a URI of several hosts.
             ours = EnvironmentConnections()
             if ours.has(conn_id):
                 return ours.get(conn_id)
@@ -50,7 +51,7 @@ class AirflowConnections:
 
 
 class _HookSession:
-    """AWS, with everything that the provider's hook takes from a connection."""
+    """AWS through the provider's hook, with everything that it reads from a connection."""
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
@@ -65,7 +66,7 @@ class _HookSession:
 
     @property
     def region(self) -> str:
-        # Not by a session: one that assumes a role would ask AWS.
+        # Without a session: a session that assumes a role would send requests.
         return self._plain.region_name or region_here()
 
     @property
@@ -84,14 +85,13 @@ def wiring() -> Wiring:
 
 
 @contextmanager
-def open_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
+def open_state(
+    needed: Mapping[str, str] = RUNTIME, *, patience_s: float = 0.0
+) -> Iterator[Connection]:
     """Open the state; see :meth:`retrofill.wiring.Wiring.open_state`."""
-    with wiring().open_state(needed) as conn:
+    with wiring().open_state(needed, patience_s=patience_s) as conn:
         yield conn
 
 
-@contextmanager
-def task_state(needed: Mapping[str, str] = RUNTIME) -> Iterator[Connection]:
-    """Open the state for a task, which waits for a connection where there is none left."""
-    with wiring().open_state(needed, patience_s=PATIENCE_S) as conn:
-        yield conn
+task_state = partial(open_state, patience_s=PATIENCE_S)
+"""Opens the state for a task, which waits if Postgres has no connection left."""

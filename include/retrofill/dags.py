@@ -1,7 +1,6 @@
-"""All DAGs at once, for a DAG file to put into its globals."""
+"""All DAGs, for the globals of a DAG file."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import partial
 
 from airflow.configuration import conf
@@ -11,49 +10,24 @@ from retrofill.config import params_for
 from retrofill.jobs import JOBS_FOLDER, JobFile, folder_of, load_jobs
 from retrofill.model.errors import ConfigError
 from retrofill.sources import SOURCES
-from retrofill.workflow import forget_dag, job_dag, maintenance_dag, migrate_dag, retrofill_dag
-
-_KEEPING: Mapping[str, Callable[[], DAG]] = {
-    "retrofill_maintenance": partial(
-        maintenance_dag,
-        "retrofill_maintenance",
-        schedule="@daily",
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        doc_md="""Close runs that were abandoned, and delete calls, and if asked for results, that
-        are older than they have to be kept. **An object whose result is deleted is new again**: the
-        next run that lists it calls the function with it once more.""",
-    ),
-    "retrofill_forget": partial(
-        forget_dag,
-        "retrofill_forget",
-        doc_md="""Forget a job: its runs, calls, results and quarantine are deleted for good, and
-        all its objects are new again. Refused while a run of it is open; broken off, trigger it
-        again.""",
-    ),
-    "retrofill_migrate": partial(
-        migrate_dag,
-        "retrofill_migrate",
-        doc_md="""Migrate the schema of Retrofill's state to the version of this code: once at the
-        start, and with each upgrade. The log has the GRANT statements that other roles need. You
-        can trigger it again at any time; migrations that are applied are skipped.""",
-    ),
-}
-"""The DAGs that keep the state, by id."""
+from retrofill.workflow import STATE_DAGS, job_dag, retrofill_dag
 
 
 def retrofill_dags(*sources: str) -> dict[str, DAG]:
-    """Return all DAGs by id: of each kind of source, of each job file, and those for maintenance.
+    """Return all DAGs by id: one per kind of source, one per job file, and those for the state.
 
-    A task needs only its own DAG, so the others are not created there. In a DAG file::
+    In the process of a task, only the DAG of that task. In a DAG file::
 
         globals().update(retrofill_dags("rows"))
 
-    :param sources: the kinds of sources that have a DAG to trigger; none given: all
+    :param sources: the kinds of sources that get a DAG; none given: all
     :raises ConfigError: there is no such kind
     """
     for name in sources:
         params_for(name)
-    makers: dict[str, Callable[[], DAG]] = dict(_KEEPING)
+    makers: dict[str, Callable[[], DAG]] = {
+        dag_id: partial(kind.make, dag_id) for dag_id, kind in STATE_DAGS.items()
+    }
     for kind in SOURCES.values():
         if kind.name in sources if sources else kind.about:
             name = f"retrofill_{kind.name}"
@@ -67,9 +41,9 @@ def retrofill_dags(*sources: str) -> dict[str, DAG]:
 
 
 def _jobs() -> list[JobFile]:
-    """Return all job files; without their folder one that says why there are none.
+    """Return all job files. If their folder cannot be read, one job file that says so.
 
-    An error instead would take all other DAGs with it, and the runs that are at work.
+    An error instead would remove all other DAGs, and end the runs that are active.
     """
     try:
         folder = folder_of(conf.get("retrofill", "jobs_folder", fallback=""))

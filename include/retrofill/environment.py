@@ -1,4 +1,4 @@
-"""Connections from the environment: Airflow's own variables, without Airflow."""
+"""Connections from Airflow's environment variables, without Airflow."""
 
 import json
 import os
@@ -14,10 +14,9 @@ from retrofill.model.errors import ConfigError
 
 
 class EnvironmentConnections:
-    """The connections that ``AIRFLOW_CONN_<ID>`` define; AWS as boto3 finds it by default.
+    """The connections in ``AIRFLOW_CONN_<ID>``, as JSON or URI.
 
-    Format: https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html, JSON or a
-    URI.
+    Format: https://airflow.apache.org/docs/apache-airflow/stable/howto/connection.html
 
     :param environ: the variables; None: those of this process
     """
@@ -27,32 +26,31 @@ class EnvironmentConnections:
 
     def has(self, conn_id: str) -> bool:
         """Return whether there is a connection with this id."""
-        return bool(self._environ.get(f"AIRFLOW_CONN_{conn_id.upper()}"))
+        return bool(self._environ.get(_variable(conn_id)))
 
     def get(self, conn_id: str) -> ConnectionFields:
         """Return a connection.
 
         :raises ConfigError: there is no connection with this id, or it cannot be read
         """
-        if not self.has(conn_id):
-            raise ConfigError(
-                f"there is no connection {conn_id!r}: set AIRFLOW_CONN_{conn_id.upper()}"
-            )
-        text = self._environ[f"AIRFLOW_CONN_{conn_id.upper()}"]
-        read = _from_json if _is_json(text) else _from_uri
+        variable = _variable(conn_id)
+        text = self._environ.get(variable)
+        if not text:
+            raise ConfigError(f"there is no connection {conn_id!r}: set {variable}")
+        read = _from_json if text.lstrip().startswith("{") else _from_uri
         try:
             return read(conn_id, text)
         except (TypeError, ValueError, AttributeError) as error:
-            # The error itself may quote a part of a password.
+            # The message of the error may contain a part of a password.
             raise ConfigError(
                 f"the connection {conn_id!r} cannot be read ({type(error).__name__}): give"
-                f" AIRFLOW_CONN_{conn_id.upper()} as a URI or as a JSON object"
+                f" {variable} as a URI or as a JSON object"
             ) from None
 
     def aws(self, conn_id: str) -> BotoSession:
         """Open AWS with the keys, region and endpoint of a connection.
 
-        boto3 finds what it does not define, and everything if there is no such connection.
+        boto3 finds values that the connection does not define, or all if there is no connection.
 
         :raises ConfigError: the connection cannot be read
         """
@@ -68,29 +66,26 @@ class EnvironmentConnections:
         return BotoSession(session, found.extra.get("endpoint_url"))
 
 
-def _is_json(text: str) -> bool:
-    return text.lstrip().startswith("{")
+def _variable(conn_id: str) -> str:
+    return f"AIRFLOW_CONN_{conn_id.upper()}"
 
 
 def _from_json(conn_id: str, text: str) -> ConnectionFields:
-    said = json.loads(text)
-    port = said.get("port")
+    given = json.loads(text)
+    texts = ("conn_type", "host", "schema", "login", "password")
+    port = given.get("port")
     return ConnectionFields(
         conn_id=conn_id,
-        conn_type=said.get("conn_type") or "",
-        host=said.get("host") or "",
-        schema=said.get("schema") or "",
-        login=said.get("login") or "",
-        password=said.get("password") or "",
         port=None if port in (None, "") else int(port),
-        extra=_extra_of(said.get("extra")),
+        extra=_extra_of(given.get("extra")),
+        **{name: given.get(name) or "" for name in texts},
     )
 
 
 def _from_uri(conn_id: str, text: str) -> ConnectionFields:
     parts = urlsplit(text)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    # Airflow writes an extra with more than texts as one JSON text under this name.
+    # Airflow writes an extra with other values than texts as one JSON text under this name.
     extra = _extra_of(query["__extra__"]) if "__extra__" in query else query
     host, ports = _place_of(parts.netloc.rpartition("@")[2])
     if "," in ports:
@@ -108,9 +103,9 @@ def _from_uri(conn_id: str, text: str) -> ConnectionFields:
 
 
 def _place_of(hosts: str) -> tuple[str, str]:
-    """Return host and port of a URI; of several hosts with a port each, all separated by commas.
+    """Return hosts and ports of a URI, each separated by commas if there are several.
 
-    A single port after several hosts applies to all, as in Airflow.
+    A single port after several hosts applies to all of them, as in Airflow.
     """
     places = [urlsplit(f"//{host}") for host in hosts.split(",")]
     names = ",".join(place.hostname or "" for place in places)
@@ -119,5 +114,4 @@ def _place_of(hosts: str) -> tuple[str, str]:
 
 
 def _extra_of(given: Any) -> dict[str, Any]:
-    """Return the extra of a connection, which may be an object, or a JSON text of one."""
     return dict(json.loads(given) if isinstance(given, str) and given else given or {})

@@ -6,11 +6,13 @@ would be worst: next to each commit, and next to each request.
 """
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 
 from retrofill.model.errors import RetrofillError, StateUnavailable
 
@@ -21,89 +23,34 @@ VARIABLE = "RETROFILL_FAULT"
 class Point(StrEnum):
     """Where a fault may be injected, in the order in which an item passes."""
 
-    RUN_OPENED = "run.opened"
-    """Run and set are committed; their numbers are not returned yet."""
-
-    PARTITIONS_WRITTEN = "partitions.written"
-    """The partitions of a run are committed; they are not returned yet."""
-
-    CHUNK_COPIED = "chunk.copied"
-    """The new items of a chunk are in the in-process cache; the cursor is not moved yet."""
-
-    CHUNK_COMMITTED = "chunk.committed"
-    """Items and cursor of a chunk are committed together."""
-
-    CANARY_MOVED = "canary.moved"
-    """The items of a canary have numbers of their own; that is not committed."""
-
-    CANARY_CHOSEN = "canary.chosen"
-    """The batch of the canary is committed; the other items are not planned."""
-
-    BATCHES_PLANNED = "batches.planned"
-    """The batches of a set are committed."""
-
-    PLAN_STORED = "plan.stored"
-    """The plan of a run is committed; it is not shown yet."""
-
-    APPROVAL_ASKED = "approval.asked"
-    """The run's wait for approval is committed; nobody was asked yet."""
-
-    APPROVAL_ANSWERED = "approval.answered"
-    """The answer to the plan is committed; nothing follows from it yet."""
-
-    WITHDRAWING = "plan.withdrawing"
-    """Some of a rejected plan's items are withdrawn and committed; the rest is not."""
-
-    BATCH_TAKEN = "batch.taken"
-    """The lease of a batch is committed; nothing of it is loaded."""
-
-    PORTION_LOADED = "portion.loaded"
-    """A portion of a batch is loaded; none of its calls is written ahead."""
-
-    SETTLE_WRITTEN = "settle.written"
-    """Ended calls and the next ones are written, but not committed."""
-
-    SETTLE_COMMITTED = "settle.committed"
-    """Calls are settled, the next ones written ahead; none of these has left."""
-
-    CALL_SENT = "call.sent"
-    """One of the calls that were written ahead has left; the next ones have not."""
-
-    CALLS_SENT = "calls.sent"
-    """The calls that were written ahead have left."""
-
-    CALL_ANSWERED = "call.answered"
-    """A response has arrived; it is not recorded."""
-
-    BATCH_RELEASED = "batch.released"
-    """A batch is released; its task has not ended."""
-
-    RUN_CLOSING = "run.closing"
-    """The set's batches are released; the run is not closed."""
-
-    SET_CLOSED = "set.closed"
-    """The set is closed; its run is not."""
-
-    RUN_CLOSED = "run.closed"
-    """The run is closed; it is not notified."""
-
-    PART_WRITTEN = "part.written"
-    """A part of the report files is written; their manifest is not."""
-
-    NOTIFIED = "run.notified"
-    """The notification was accepted; that is not recorded."""
+    RUN_OPENED = "run.opened"  # run and set are committed; their numbers are not returned yet
+    PARTITIONS_WRITTEN = "partitions.written"  # committed; not returned yet
+    CHUNK_COPIED = "chunk.copied"  # its new items are in process; the cursor has not moved yet
+    CHUNK_COMMITTED = "chunk.committed"  # items and cursor are committed together
+    CANARY_MOVED = "canary.moved"  # its items have numbers of their own; not committed yet
+    CANARY_CHOSEN = "canary.chosen"  # its batch is committed; other items are not planned yet
+    BATCHES_PLANNED = "batches.planned"  # the batches of a set are committed
+    PLAN_STORED = "plan.stored"  # committed; not shown yet
+    APPROVAL_ASKED = "approval.asked"  # the wait is committed; nobody was asked yet
+    APPROVAL_ANSWERED = "approval.answered"  # the answer is committed, but has no effect yet
+    WITHDRAWING = "plan.withdrawing"  # some items of a rejected plan are withdrawn, others not
+    BATCH_TAKEN = "batch.taken"  # its lease is committed; nothing is loaded yet
+    PORTION_LOADED = "portion.loaded"  # none of its calls is written ahead yet
+    SETTLE_WRITTEN = "settle.written"  # ended and next calls are written; not committed yet
+    SETTLE_COMMITTED = "settle.committed"  # the same is committed; no next call has left yet
+    CALL_SENT = "call.sent"  # one of the calls written ahead has left; the next ones have not
+    CALLS_SENT = "calls.sent"  # all calls written ahead have left
+    CALL_ANSWERED = "call.answered"  # a response has arrived; it is not recorded yet
+    BATCH_RELEASED = "batch.released"  # its task has not ended yet
+    RUN_CLOSING = "run.closing"  # the set's batches are released; the run is not closed yet
+    SET_CLOSED = "set.closed"  # its run is not closed yet
+    RUN_CLOSED = "run.closed"  # no notification is sent yet
+    PART_WRITTEN = "part.written"  # of the report files; their manifest is not written yet
+    NOTIFIED = "run.notified"  # the notification was accepted; that is not recorded yet
 
 
 class InjectedError(RetrofillError):
     """The error of the action ``raise``."""
-
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _raise() -> None:
@@ -115,11 +62,14 @@ def _lose() -> None:
 
 
 ACTIONS: Mapping[str, Callable[[], None]] = {
-    "kill": _kill,  # SIGKILL, to this process
-    "stop": _stop,  # SIGSTOP, until SIGCONT
-    "raise": _raise,  # an error of our own
+    "kill": partial(signal.raise_signal, signal.SIGKILL),
+    "stop": partial(signal.raise_signal, signal.SIGSTOP),  # until SIGCONT
+    "raise": _raise,  # an InjectedError
     "lose": _lose,  # as if the connection to Postgres had broken here
 }
+
+
+_FAULT = re.compile(rf"({'|'.join(map(re.escape, Point))}):([1-9][0-9]*):({'|'.join(ACTIONS)})")
 
 
 def armed(plan: str) -> Callable[[Point], None]:
@@ -129,36 +79,26 @@ def armed(plan: str) -> Callable[[Point], None]:
     """
     actions: dict[tuple[Point, int], Callable[[], None]] = {}
     for fault in plan.split(","):
-        try:
-            point, nth, action = fault.strip().split(":")
-            actions[Point(point), _ordinal(nth)] = ACTIONS[action]
-        except (KeyError, ValueError) as error:
-            allowed = (
-                f"point:nth:action, point one of {', '.join(Point)}, nth 1 or more,"
-                f" action one of {', '.join(ACTIONS)}"
+        parts = _FAULT.fullmatch(fault.strip())
+        if parts is None:
+            raise ValueError(
+                f"{VARIABLE}: {fault!r} is not allowed; give point:nth:action, point one of"
+                f" {', '.join(Point)}, nth 1 or more, action one of {', '.join(ACTIONS)}"
             )
-            raise ValueError(f"{VARIABLE}: {fault!r} is not allowed; give {allowed}") from error
+        point, nth, action = parts.groups()
+        actions[Point(point), int(nth)] = ACTIONS[action]
     reached: Counter[Point] = Counter()
 
     def act(point: Point) -> None:
         reached[point] += 1
-        action = actions.get((point, reached[point]))
-        if action is not None:
+        if action := actions.get((point, reached[point])):
             action()
 
     return act
 
 
-def _ordinal(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError("nth counts from 1")
-    return number
-
-
-_act: Callable[[Point], None] | None = (
-    armed(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
-)
+_plan = os.environ.get(VARIABLE)
+_act: Callable[[Point], None] | None = armed(_plan) if _plan else None
 
 
 def reach(point: Point) -> None:

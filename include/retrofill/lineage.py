@@ -1,34 +1,21 @@
-"""Lineage: what a run has read and produced, for Airflow's OpenLineage provider.
-
-Only that provider calls it, so only where it is installed.
-"""
+"""Lineage: the input and output of a run, for Airflow's OpenLineage provider, which calls this."""
 
 from typing import TYPE_CHECKING, Any
 
 from retrofill.config import RunConfig
 from retrofill.connections import open_state
-from retrofill.model.report import Report
 from retrofill.state import runs
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 JOBS = "retrofill://jobs"
-"""The namespace of jobs: what a run has processed is part of the data set of its job."""
+"""The namespace of jobs. The output of a run is part of its job's data set."""
 
 
 def lineage_of(dag_id: str, dag_run_id: str) -> "OperatorLineage[Any, Any] | None":
-    """Return the lineage of the run that a DAG run works for; None: it has opened none."""
-    with open_state() as conn:
-        ref = runs.find_set(conn, dag_id, dag_run_id)
-        if ref is None:
-            return None
-        report = runs.get_report(conn, ref.run_id)
-        config = RunConfig.from_stored(runs.get_run(conn, ref.run_id).config)
-    return _lineage(config, report)
-
-
-def _lineage(config: RunConfig, report: Report) -> "OperatorLineage[Any, Any]":
+    """Return the lineage of the run of a DAG run; None: it has opened no run."""
+    # The provider need not be installed.
     from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
     from openlineage.client.event_v2 import InputDataset, OutputDataset  # noqa: PLC0415
     from openlineage.client.facet_v2 import (  # noqa: PLC0415
@@ -36,6 +23,12 @@ def _lineage(config: RunConfig, report: Report) -> "OperatorLineage[Any, Any]":
         output_statistics_output_dataset,
     )
 
+    with open_state() as conn:
+        ref = runs.find_set(conn, dag_id, dag_run_id)
+        if ref is None:
+            return None
+        report = runs.get_report(conn, ref.run_id)
+        config = RunConfig.from_stored(runs.get_run(conn, ref.run_id).config)
     read = input_statistics_input_dataset.InputStatisticsInputDatasetFacet(rowCount=report.listed)
     done = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
         rowCount=report.succeeded

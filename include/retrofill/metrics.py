@@ -1,11 +1,11 @@
-"""Metrics: what calling tasks report to Airflow's metrics, by StatsD or OpenTelemetry."""
+"""Metrics of calling tasks, in Airflow's metrics: StatsD or OpenTelemetry."""
 
 import logging
 import re
 
 from retrofill.compat import stats
 from retrofill.config import RunConfig
-from retrofill.engine.telemetry import Tell, Told
+from retrofill.engine.progress import SendMetrics, TaskMetrics
 from retrofill.model.runs import Run
 
 log = logging.getLogger(__name__)
@@ -15,20 +15,20 @@ _PER_DOLLAR = 1_000_000
 """Counters take whole numbers."""
 
 _NOT_IN_A_TAG = re.compile(r"[^a-zA-Z0-9_.-]")
-"""What Airflow lets no name of a metric have."""
+"""Characters that Airflow does not allow in the name of a metric."""
 
 
-def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
-    """Return a function that sends a task's metrics; if that fails, the task continues.
+def sender(config: RunConfig, run: Run, map_index: int) -> SendMetrics:
+    """Return a function that sends a task's metrics. A failure is only logged, once.
 
     :param map_index: distinguishes the tasks of a DAG run
     """
     counted = {"job": _tag(run.job), "function": _tag(config.function.label())}
-    # The gauges of one task must not replace those of another.
+    # Without the map index, the gauges of one task would replace those of another.
     gauged = {**counted, "map_index": str(map_index)}
     sends = True
 
-    def tell(report: Told) -> None:
+    def send(report: TaskMetrics) -> None:
         nonlocal sends
         if not sends:
             return
@@ -38,10 +38,10 @@ def teller(config: RunConfig, run: Run, map_index: int) -> Tell:
             log.exception("metrics could not be sent; this task sends no more")
             sends = False
 
-    return tell
+    return send
 
 
-def _send(report: Told, counted: dict[str, str], gauged: dict[str, str]) -> None:
+def _send(report: TaskMetrics, counted: dict[str, str], gauged: dict[str, str]) -> None:
     settled = report.settled
     counts = {
         **{f"calls.{outcome}": calls for outcome, calls in settled.outcomes.items()},
@@ -53,8 +53,8 @@ def _send(report: Told, counted: dict[str, str], gauged: dict[str, str]) -> None
     for name, count in counts.items():
         if count:
             stats.incr(f"retrofill.{name}", count, tags=counted)
-    for name, share in _QUANTILES.items():
-        took_s = report.quantile_s(share)
+    for name, fraction in _QUANTILES.items():
+        took_s = report.quantile_s(fraction)
         if took_s is not None:
             stats.gauge(f"retrofill.call_ms.{name}", round(took_s * 1000, 1), tags=gauged)
     stats.gauge("retrofill.in_flight", report.in_flight, tags=gauged)

@@ -1,19 +1,25 @@
-"""The notification of a run: its targets, and how to send it."""
+"""The notification of a run: its targets, and how to send it.
+
+A connection may name any Airflow notifier, of a provider or your own. Its extra then has
+``{"notifier": "dotted.path.Class", "kwargs": {…}}``. Texts in ``kwargs`` are templates, as for
+every notifier. They know only ``title``, ``text``, ``link``, ``page`` and ``report``.
+"""
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.configuration import conf
 from airflow.providers.amazon.aws.hooks.sns import SnsHook
 from airflow.providers.apprise.hooks.apprise import AppriseHook
+from airflow.sdk import BaseNotifier
 from apprise import Apprise, NotifyFormat
 
-from retrofill import named_notifier
 from retrofill.aws.refusals import NO_CREDENTIALS
 from retrofill.compat import AirflowNotFoundException
 from retrofill.config import RunConfig
@@ -26,12 +32,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SUBJECT_CHARS = 99
-_MACHINES = ("http", "https", "lambda", "sqs", "firehose")
-"""The SNS protocols of programs: they get the report as JSON."""
+_PROGRAMS = ("http", "https", "lambda", "sqs", "firehose")
+"""The SNS protocols of programs, which get the report as JSON."""
+
+_NOTIFIER = "notifier"
+_KWARGS = "kwargs"
 
 
 def check_targets(config: RunConfig) -> None:
-    """Look up the targets of the notification, so that a missing one is found at the start.
+    """Check that the targets of the notification exist, before the run does anything.
 
     :raises ConfigError: a target does not exist, or cannot be used
     """
@@ -49,7 +58,7 @@ def notify(
 ) -> None:
     """Send a run's report to every target in its configuration.
 
-    :param worst: the errors by which most of its items failed, each as a line for people
+    :param worst: the most frequent errors of its items, one line each
     :raises NotNotified: a target did not accept it; a retry may succeed
     """
     title = f"Retrofill: {report.job} is {report.status}"
@@ -63,8 +72,8 @@ def notify_briefly(config: RunConfig, what: str, why: str, dag_id: str, dag_run_
     """Send a short message about a DAG run to every usable target, without a report.
 
     :param config: the valid part of the params
-    :param what: what the job does, such as ``did not start``
-    :param why: the error, or what it waits for; empty: unknown
+    :param what: the end of the title, such as ``did not start``
+    :param why: the reason; empty: unknown
     :raises NotNotified: a target did not accept it; a retry may succeed
     """
     usable = config.notification.model_copy(update=dict.fromkeys(_problems(config)))
@@ -86,34 +95,28 @@ def _addresses(dag_id: str, dag_run_id: str) -> dict[str, str]:
 def _post(config: RunConfig, title: str, text: str, fields: dict[str, Any]) -> None:
     text = f"{text}\nrun {fields['link']}\ncharts {fields['page']}"
     log.info("%s", text)
-    errors: list[Exception] = []
+    targets: list[Callable[[], None]] = []
     if config.notification.notify_sns_topic_arn:
-        with _kept(errors):
-            _publish(config, title, text, json.dumps(fields))
+        targets.append(partial(_publish, config, title, text, json.dumps(fields)))
     if config.notification.notify_conn_id:
-        with _kept(errors):
-            _send(config.notification.notify_conn_id, title, text, fields)
-            log.info("notified through connection %s", config.notification.notify_conn_id)
+        targets.append(partial(_send, config.notification.notify_conn_id, title, text, fields))
+    errors = []
+    for send in targets:
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001  a library's, raised after the other targets
+            errors.append(error)
     if errors:
         raise NotNotified("; ".join(map(str, errors))) from errors[0]
 
 
-@contextmanager
-def _kept(errors: list[Exception]) -> Iterator[None]:
-    """Keep an error, whatever the library raises: the other targets are notified anyway."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  raised once all targets had their turn
-        errors.append(error)
-
-
 def _problems(config: RunConfig) -> dict[str, str]:
-    """Return what is wrong with the targets of the notification, by param."""
-    asked = config.notification
-    topic = asked.notify_sns_topic_arn
+    targets = config.notification
     found = {
-        "notify_conn_id": _problem_of_connection(asked.notify_conn_id),
-        "notify_sns_topic_arn": _problem_of_topic(config.job.aws_conn_id, topic),
+        "notify_conn_id": _problem_of_connection(targets.notify_conn_id),
+        "notify_sns_topic_arn": _problem_of_topic(
+            config.job.aws_conn_id, targets.notify_sns_topic_arn
+        ),
     }
     return {name: problem for name, problem in found.items() if problem}
 
@@ -128,8 +131,8 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
             f"notify_conn_id: Airflow has no connection {conn_id!r}; define it, or give an existing"
             " one of type apprise"
         )
-    if named_notifier.is_named(connection.extra_dejson):
-        why = named_notifier.problem_of(connection.extra_dejson)
+    if _NOTIFIER in connection.extra_dejson:
+        why = _problem_of_notifier(connection.extra_dejson)
         return why and f"notify_conn_id: the connection {conn_id!r} cannot notify: {why}"
     if connection.conn_type != AppriseHook.conn_type:
         return (
@@ -151,7 +154,7 @@ def _problem_of_connection(conn_id: str | None) -> str | None:
 
 
 def _problem_of_topic(aws_conn_id: str, topic_arn: str | None) -> str | None:
-    """Look up a topic. If that is not permitted, publishing to it may still be.
+    """Look up a topic. Without permission for that, publishing to it may still be permitted.
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_GetTopicAttributes.html.
     """
@@ -169,6 +172,26 @@ def _problem_of_topic(aws_conn_id: str, topic_arn: str | None) -> str | None:
     return None
 
 
+def _problem_of_notifier(extra: Mapping[str, Any]) -> str:
+    path, kwargs = extra[_NOTIFIER], extra.get(_KWARGS, {})
+    if not (isinstance(path, str) and "." in path and isinstance(kwargs, dict)):
+        return 'its extra must be {"notifier": "dotted.path.Class", "kwargs": {…}}'
+    try:
+        _notifier(extra)
+    except Exception as error:  # noqa: BLE001  its module and its own checks may raise anything
+        return f"{path!r} is not a notifier that can be made from its kwargs ({error})"
+    return ""
+
+
+def _notifier(extra: Mapping[str, Any]) -> BaseNotifier:
+    module, _, name = extra[_NOTIFIER].rpartition(".")
+    named = getattr(import_module(module), name)
+    if not (isinstance(named, type) and issubclass(named, BaseNotifier)):
+        raise TypeError("it is not a subclass of airflow.sdk.BaseNotifier")
+    made: BaseNotifier = named(**extra.get(_KWARGS, {}))
+    return made
+
+
 def _services(conn_id: str) -> Apprise:
     hook = AppriseHook(conn_id)
     services = Apprise()
@@ -177,24 +200,24 @@ def _services(conn_id: str) -> Apprise:
 
 
 def _send(conn_id: str, title: str, text: str, fields: dict[str, Any]) -> None:
-    """Send by the notifier that a connection names, or via Apprise.
+    """Send through the notifier that a connection names, or through Apprise.
 
-    Apprise's hook in Airflow does not report whether it reached anyone.
+    Not through Apprise's hook in Airflow, which does not report whether anyone was reached.
 
     :raises NotNotified: one of the connection's services did not accept it
     """
     extra = AppriseHook.get_connection(conn_id).extra_dejson
-    if named_notifier.is_named(extra):
-        said = {"title": title, "text": text, "report": fields}
-        named_notifier.send(extra, {**said, "link": fields["link"], "page": fields["page"]})
-        return
-    if not _services(conn_id).notify(
+    if _NOTIFIER in extra:
+        addresses = {"link": fields["link"], "page": fields["page"]}
+        _notifier(extra)({"title": title, "text": text, "report": fields, **addresses})
+    elif not _services(conn_id).notify(
         title=title, body=text, body_format=NotifyFormat.TEXT, tag="all"
     ):
         raise NotNotified(
-            f"notify_conn_id: a service of the connection {conn_id!r} did not take the"
-            " notification; Apprise's lines above say why, and the report is in this log, too"
+            f"notify_conn_id: a service of the connection {conn_id!r} did not accept the"
+            " notification; Apprise's lines above show why, and this log also has the report"
         )
+    log.info("notified through connection %s", conn_id)
 
 
 def subject_of(title: str) -> str:
@@ -206,18 +229,18 @@ def subject_of(title: str) -> str:
     return "".join(char if char.isprintable() else " " for char in plain)[:_SUBJECT_CHARS]
 
 
-def _publish(config: RunConfig, title: str, text: str, machine_text: str) -> None:
+def _publish(config: RunConfig, title: str, text: str, json_text: str) -> None:
     """Publish to SNS: text for people, JSON for programs.
 
     Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html, MessageStructure.
     """
     topic = config.notification.notify_sns_topic_arn or ""
-    message = {"default": text, **dict.fromkeys(_MACHINES, machine_text)}
+    message = {"default": text, **dict.fromkeys(_PROGRAMS, json_text)}
     sns: SNSClient = SnsHook(aws_conn_id=config.job.aws_conn_id).get_conn()  # type: ignore[no-untyped-call]
-    answer = sns.publish(
+    response = sns.publish(
         TopicArn=topic,
         Subject=subject_of(title),
         MessageStructure="json",
         Message=json.dumps(message),
     )
-    log.info("published to %s as %s", topic, answer["MessageId"])
+    log.info("published to %s as %s", topic, response["MessageId"])

@@ -1,4 +1,4 @@
-"""The plugin of Airflow: Jobs in its navigation, a run as a tab of its DAG-run page."""
+"""The Airflow plugin: jobs in the navigation, and a run as a tab on the page of its DAG run."""
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -6,7 +6,7 @@ from retrofill.web import page
 
 
 class RetrofillPlugin(AirflowPlugin):
-    """What Airflow is told of the pages."""
+    """The pages, for Airflow."""
 
     name = "retrofill"
     fastapi_apps = [{"app": page, "url_prefix": "/retrofill", "name": "Retrofill"}]  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""The process of a task: how it reacts to the request to end, and its name for other processes."""
+"""The process of a task: how it ends, and its name for other processes."""
 
 import ctypes
 import os
@@ -21,7 +21,7 @@ def die_with_parent() -> None:
     """Have this process killed when its supervisor dies.
 
     Airflow does not end a task whose supervisor was killed, and would start another try alongside
-    it. Linux ends it by itself. On other systems a thread checks the supervisor every second.
+    it. On Linux the kernel ends it; on other systems a thread checks the supervisor every second.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -41,21 +41,20 @@ def _watch_parent() -> None:
 
 
 def ask_to_end(stop: Callable[[], None]) -> None:
-    """Call ``stop`` when Airflow ends this task, or its execution timeout has passed.
+    """Call ``stop`` when Airflow ends this task, or when its execution timeout has passed.
 
-    Airflow's own handlers raise an error at an arbitrary point, after which no response of the
-    calls in flight would be settled. Only the main thread may call this.
+    Airflow's own handlers raise an error at an arbitrary point, and calls in flight would never be
+    settled. Only the main thread may call this.
     """
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, lambda _number, _frame: stop())
 
 
 def own_name() -> str:
-    """Return a name from which another process can find out whether this one is alive.
+    """Return a name by which :func:`is_dead` finds out whether this process is alive.
 
-    It has the hostname, the place, the pid and the start time.
-
-    The hostname is for people. Machines and containers may share one, and then have separate pids.
+    It has the hostname, the place, the pid and the start time. The hostname only helps readers, as
+    several machines or containers may have the same one.
     """
     return f"{socket.gethostname()} {_place()}:{os.getpid()}:{_started_at(os.getpid())}"
 
@@ -68,7 +67,7 @@ def is_dead(holder: str) -> bool:
 
 
 def _place() -> str:
-    """Return where pids are unique: this boot of this machine, and its pid namespace.
+    """Return the scope in which pids are unique: this boot of this machine, and its pid namespace.
 
     Formats: proc_sys_kernel(5), pid_namespaces(7). Only Linux has namespaces.
     """
@@ -80,9 +79,9 @@ def _place() -> str:
 
 
 def _started_at(pid: int) -> str:
-    """Return when a process of this place started; empty if it is gone.
+    """Return the start time of a process in this place; empty: it is gone.
 
-    Format: clock ticks, field 22 of /proc/PID/stat, proc(5); otherwise seconds.
+    Format: clock ticks, field 22 of /proc/PID/stat, proc(5); without /proc, seconds.
     """
     if not (_PROC / "self/stat").exists():
         return _started_at_s(pid)
@@ -90,14 +89,14 @@ def _started_at(pid: int) -> str:
         fields = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    zombie = fields[0] == "Z"
-    return "" if zombie else fields[19]
+    is_zombie = fields[0] == "Z"
+    return "" if is_zombie else fields[19]
 
 
 def _started_at_s(pid: int) -> str:
     try:
         process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        return "" if zombie else f"{process.create_time():.2f}"
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return "" if is_zombie else f"{process.create_time():.2f}"
     except psutil.NoSuchProcess:
         return ""

@@ -1,4 +1,4 @@
-"""What Airflow is told of the package as a provider: its name, and its own settings."""
+"""The package as an Airflow provider: its name and settings."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from retrofill import __version__
 OPTIONS: dict[str, dict[str, Any]] = {
     "jobs_folder": {
         "description": (
-            "The absolute path of the folder with the job files, retrofill_*.yaml, each of which is"
-            " a DAG. Empty: the folder jobs beside the package, which is include/jobs where the"
-            " package lies in include/."
+            "The absolute path of the folder with the job files, retrofill_*.yaml. Each becomes a"
+            " DAG. Empty: the folder jobs next to the package, such as include/jobs if the package"
+            " is in include/."
         ),
         "version_added": "0.1.0",
         "type": "string",
@@ -18,8 +18,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "grace_period": {
         "description": (
-            "The seconds between a task's being told to end and its being killed: a little less"
-            " than what kills it, such as terminationGracePeriodSeconds of its pod."
+            "The seconds from the request to a task to end until it is killed. Set it a little"
+            " below the actual limit, such as terminationGracePeriodSeconds of the task's pod."
         ),
         "version_added": "0.1.0",
         "type": "float",
@@ -34,7 +34,7 @@ Format: https://airflow.apache.org/docs/apache-airflow-providers/howto/create-cu
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return what the entry point ``apache_airflow_provider`` tells."""
+    """Return the provider's metadata, for the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "retrofill",
         "name": "Retrofill",

@@ -1,4 +1,4 @@
-"""The tries of a task, which is retried for as long as they make progress."""
+"""The tries of a task that is retried as long as they make progress."""
 
 import logging
 
@@ -18,7 +18,7 @@ RETRIES = 4
 """How often a task is retried without progress."""
 
 RETRIES_IN_ALL = 1_000 if keeps_notes() else RETRIES_WITHOUT_NOTES
-"""How often Airflow retries a task that makes progress, which Airflow cannot see itself."""
+"""How often Airflow, which cannot see progress, may retry a task."""
 
 _PROGRESSED = "progressed_in_try"
 """The key in Airflow's task state store for the last try with progress."""
@@ -27,9 +27,7 @@ _PROGRESSED = "progressed_in_try"
 class Tries:
     """The tries of a task, counted from the last one that made progress.
 
-    A process may die at any time, so progress is noted as soon as it is made.
-
-    :param context: of the current try
+    A process may die at any time, so progress is noted at once.
     """
 
     def __init__(self, context: Context) -> None:
@@ -41,11 +39,8 @@ class Tries:
         self._progressed = False
 
     @property
-    def in_vain(self) -> int:
-        """How many tries in a row, including this one, have made no progress so far.
-
-        None are known if Airflow keeps no notes.
-        """
+    def without_progress(self) -> int:
+        """How many tries in a row, including this one, have made no progress; 0 without notes."""
         if self._store is None:
             return 0
         since = self._number - self._began_after
@@ -55,11 +50,11 @@ class Tries:
         return self._number - max(self._began_after, noted if isinstance(noted, int) else 0)
 
     def require_progress(self) -> None:
-        """Refuse this try if those before it have used up the tries without progress.
+        """Check that this try is still allowed.
 
-        :raises NoProgress: they have
+        :raises NoProgress: too many tries in a row have made no progress
         """
-        before = self.in_vain - 1
+        before = self.without_progress - 1
         if before > RETRIES:
             raise NoProgress(
                 f"{before} tries in a row ended without progress, the most allowed; find the reason"
@@ -79,7 +74,7 @@ class Tries:
 
 
 class WhileProgress(ExceptionRetryPolicy):
-    """Retries a task for as long as its tries make progress; rules come first."""
+    """Retries a task as long as its tries make progress, and the error's rule allows it."""
 
     def evaluate(
         self,
@@ -88,7 +83,7 @@ class WhileProgress(ExceptionRetryPolicy):
         max_tries: int,
         context: Context | None = None,
     ) -> RetryDecision:
-        """Fail a task if its last tries, including this one, made no progress."""
-        if context is not None and Tries(context).in_vain > RETRIES:
+        """Fail a task whose last tries, including this one, made no progress."""
+        if context is not None and Tries(context).without_progress > RETRIES:
             return RetryDecision.fail(f"{RETRIES + 1} tries in a row without progress")
         return super().evaluate(exception, try_number, max_tries, context)

@@ -1,7 +1,7 @@
-r"""The composition root: what a run is made of, from its configuration and the connections.
+r"""The composition root: builds the parts of a run from its configuration and the connections.
 
-It needs no Airflow. The operators build on it with Airflow's connections; benchmarks, tests and
-scripts with those of the environment (:class:`retrofill.environment.EnvironmentConnections`)::
+It needs no Airflow. Operators use it with Airflow's connections; benchmarks, tests and scripts with
+those of the environment (:class:`retrofill.environment.EnvironmentConnections`)::
 
     wiring = Wiring(EnvironmentConnections())
     config = params_for("memory").config({"function_kind": "http", "http_conn_id": "resize"})
@@ -41,13 +41,10 @@ _PORT = 5432
 
 
 def needed_by(config: RunConfig) -> Mapping[str, str]:
-    """Return what the role of the state must be allowed for a run, as state/grants has it."""
-    takes_back = config.redrive.place is Place.SUCCESSES
-    return (
-        {**RUNTIME, "retrofill.results": f"{RUNTIME['retrofill.results']}, DELETE"}
-        if takes_back
-        else RUNTIME
-    )
+    """Return the privileges that a run needs, as :mod:`.state.grants` has them."""
+    if config.redrive.place is not Place.SUCCESSES:
+        return RUNTIME
+    return {**RUNTIME, "retrofill.results": f"{RUNTIME['retrofill.results']}, DELETE"}
 
 
 class Wiring:
@@ -57,14 +54,14 @@ class Wiring:
         self._connections = connections
 
     def state_dsn(self, conn_id: str = STATE_CONN_ID) -> str:
-        """Return the libpq connection string of the state, as its connection is now.
+        """Return the libpq connection string of the state, from the current connection.
 
-        With the extra ``iam`` the password is a token for the login, which is good for 15 minutes:
+        With the extra ``iam``, the password is a token for the login, valid for 15 minutes:
         https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAMDBAuth.html.
 
-        :param conn_id: that of another connection to it, such as its owner's
-        :raises StateNotConfigured: there is no connection to it, or one that cannot be used
-        :raises StateUnavailable: a token cannot be had now
+        :param conn_id: another connection to the state, such as its owner's
+        :raises StateNotConfigured: the connection does not exist or cannot be used
+        :raises StateUnavailable: AWS gives no token now
         """
         try:
             fields = self._connections.get(conn_id)
@@ -81,52 +78,52 @@ class Wiring:
         except ConfigError as error:
             raise StateNotConfigured(
                 str(error),
-                f"let the connection {conn_id} be to the Postgres database that holds Retrofill's"
+                f"define the connection {conn_id} to the Postgres database that holds Retrofill's"
                 " state",
                 example(conn_id),
             ) from error
         return dsn_of(fields)
 
     def state_role(self) -> str:
-        """Return the role by which the connection of the state logs in.
+        """Return the role with which the connection of the state logs in.
 
-        :raises ConfigError: it names none, so another must
+        :raises ConfigError: the connection has no login
         """
         role = parts_of(self.state_dsn()).get("user", "")
         if not role:
             raise ConfigError(
-                f"runtime_role: it is missing, and the connection {STATE_CONN_ID} has no login"
+                f"runtime_role: it is missing, and the connection {STATE_CONN_ID} has no login;"
+                " give the role of tasks and pages"
             )
         return role
 
     def setup(self, airflow: AirflowFacts | None, known: StateError | None = None) -> Setup:
-        """Look at what is missing before runs can be made; see :mod:`.pipeline.setup`."""
+        """Find what is missing for runs; see :func:`retrofill.pipeline.setup.look`."""
         return look(self.open_state, self._state_place, self._connections, airflow, known)
 
     def _state_place(self) -> str:
-        """Return server, database and role of the state, as people know them."""
-        told = parts_of(self.state_dsn())
-        host, port = told.get("host", "this machine"), told.get("port", _PORT)
+        parts = parts_of(self.state_dsn())
+        host, port = parts.get("host", "this machine"), parts.get("port", _PORT)
         return (
-            f"host {host}, port {port}, database {told.get('dbname', 'not named')},"
-            f" role {told.get('user', 'not named')}"
+            f"host {host}, port {port}, database {parts.get('dbname', 'not named')},"
+            f" role {parts.get('user', 'not named')}"
         )
 
     @contextmanager
     def open_state(
         self, needed: Mapping[str, str] = RUNTIME, *, patience_s: float = 0.0
     ) -> Iterator[Connection]:
-        """Open the state, which must be of a schema that suits this code.
+        """Open the state, after checking its schema and the privileges of the role.
 
-        :param needed: what the connection's role must be allowed, as :mod:`.state.grants` has it
-        :param patience_s: how long to wait for a connection where there is none left
+        :param needed: the privileges to check, as :mod:`.state.grants` has them
+        :param patience_s: how long to wait if Postgres has no connection left
         :raises StateError: it cannot be reached or used; the message says what to do
         """
         with closing(connect(self.state_dsn, patience_s=patience_s)) as conn:
             try:
                 require_current(conn)
             except StateUnfit:
-                # It may not read the version: rather say all that it may not.
+                # The role may not read the version: show all privileges that it lacks.
                 require_granted(conn, needed)
                 raise
             require_granted(conn, needed)
@@ -140,7 +137,7 @@ class Wiring:
         run_id: int = 0,
         run: Run | None = None,
     ) -> Plan:
-        """Look at everything a run needs; see :func:`retrofill.pipeline.plan.plan`."""
+        """Look up everything a run needs; see :func:`retrofill.pipeline.plan.plan`."""
         return plan(config, self._connections, interval, run_id=run_id, run=run)
 
     def survey_of(self, config: RunConfig, run: Run) -> Source:
@@ -153,14 +150,14 @@ class Wiring:
         return open_source(config, self._connections, run.window, run.delivery, shape)
 
     def capacity_of(self, config: RunConfig, run: Run) -> Capacity | None:
-        """Look up how many calls a run's function takes at once; None: nobody can tell."""
+        """Look up how many calls a run's function accepts at once; None: unknown."""
         look_up = config.function_kind.capacity
         if look_up is None:
             return None
         return look_up(run.function, Asked(self._connections, config.job.aws_conn_id))
 
     def changes_of(self, config: RunConfig, run: Run) -> Source | None:
-        """Open the source of a run for what was modified since; None: it cannot tell."""
+        """Open the source of a run for items modified since then; None: it cannot list them."""
         lists = config.redrive.place is not Place.QUARANTINE
         if not (lists and config.source_kind.lists_changes):
             return None
@@ -173,23 +170,23 @@ class Wiring:
         return shape_of(config, run)
 
     def fits(self, config: RunConfig, run: Run) -> Fits | None:
-        """Return what tells why an item cannot be sent to a run's function; None: all can be."""
+        """Return a function that returns why no call can carry an item; None: all items fit."""
         return fit(shape_of(config, run), config.function_kind.max_request_bytes)
 
     def store_of(self, config: RunConfig) -> tuple[Destination, Store] | None:
-        """Open the place where the report files of a run go; None: nobody asked for any.
+        """Open the destination of a run's report files; None: no files are requested.
 
-        :raises ConfigError: this machine can write nothing there
+        :raises ConfigError: this machine cannot write there
         """
         if config.report.report_to is None:
             return None
         folder = Destination.parse(config.report.report_to)
         return folder, open_store(folder, self._connections, config.job.aws_conn_id)
 
-    def client_of(self, config: RunConfig, run: Run, *, tells_usage: bool = False) -> Client:
+    def client_of(self, config: RunConfig, run: Run, *, reports_usage: bool = False) -> Client:
         """Open the data plane to a run's function.
 
-        :param tells_usage: whether answers shall tell what is billed for their calls
+        :param reports_usage: whether responses must report what is billed
         """
-        asked = Asked(self._connections, config.job.aws_conn_id, tells_usage=tells_usage)
+        asked = Asked(self._connections, config.job.aws_conn_id, reports_usage=reports_usage)
         return config.function_kind.open(config.function, run.function, asked)

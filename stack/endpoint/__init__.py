@@ -9,14 +9,15 @@ It does not check signatures, run code, store the contents of objects, or end fu
 timeout.
 """
 
-from stack.endpoint.buckets import Bucket, S3Object
 from stack.endpoint.counts import Call, Stats
 from stack.endpoint.process import EndpointError, ScriptedEndpoint, scripted_endpoint
 from stack.endpoint.script import (
+    Bucket,
     Function,
     Operation,
     Reply,
     Rule,
+    S3Object,
     Script,
     Span,
     Wire,

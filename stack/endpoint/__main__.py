@@ -7,16 +7,14 @@ from pathlib import Path
 from stack.endpoint.script import parse_script
 from stack.endpoint.server import serve
 
-
-def main() -> None:
-    """Serve, or print what is wrong on standard error and exit with 2."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         prog="python -m stack.endpoint",
         description=(
-            "Serve Lambda's Invoke and S3's ListObjectsV2 on 127.0.0.1, as told by the script on"
-            " the first line of standard input, until that closes. Prints its URL on one line."
-            " Observe it at /_endpoint/stats, /_endpoint/items and /_endpoint/calls; POST to"
-            " /_endpoint/reset and /_endpoint/script."
+            "Serve Lambda's Invoke and S3's ListObjectsV2 on 127.0.0.1 until standard input closes."
+            " The first line of standard input is the script, as JSON. Prints the URL on one line."
+            " Observe the endpoint at /_endpoint/stats, /_endpoint/items and /_endpoint/calls; POST"
+            " to /_endpoint/reset and /_endpoint/script."
         ),
     )
     parser.add_argument("--certificate", type=Path, help="PEM file with its key, to serve TLS")
@@ -25,7 +23,3 @@ def main() -> None:
         serve(parse_script(sys.stdin.buffer.readline()), certificate)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-
-
-if __name__ == "__main__":
-    main()

@@ -17,8 +17,6 @@ class LambdaError(NamedTuple):
     """How Lambda returns one error."""
 
     status: int
-    """The HTTP status code."""
-
     message_field: str
     """The JSON member with the message: the API spells it in two ways."""
 
@@ -37,14 +35,13 @@ _FRONT_DOOR = {
 @cache
 def lambda_errors() -> dict[str, LambdaError]:
     """Return every error in the model of Invoke, and those of its front end, which has no model."""
-    # Not with botocore's own loader: its import takes longer than the whole start of the endpoint.
+    # Importing botocore's own loader takes longer than the whole start of the endpoint.
     model = json.loads(gzip.decompress(files("botocore").joinpath(_MODEL).read_bytes()))
     modelled = {}
     for named in model["operations"]["Invoke"]["errors"]:
         shape = model["shapes"][named["shape"]]
         message_field = "message" if "message" in shape["members"] else "Message"
-        status = shape["error"]["httpStatusCode"]
-        modelled[named["shape"]] = LambdaError(status, message_field)
+        modelled[named["shape"]] = LambdaError(shape["error"]["httpStatusCode"], message_field)
     return modelled | _FRONT_DOOR
 
 

@@ -13,9 +13,11 @@ from email.utils import formatdate
 from functools import lru_cache, partial
 from http import HTTPStatus
 from http.client import responses
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, assert_never, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from stack.endpoint.script import Reply, Wire
 
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 """The longest request: a script with a million objects fits."""
@@ -30,16 +32,11 @@ class Request(NamedTuple):
     """A complete request."""
 
     method: bytes
-    """Its method, in upper case."""
-
     target: bytes
     """The target of the request line: a path, perhaps with a query."""
-
     headers: dict[bytes, bytes]
-    """Its headers, by lowercase name."""
-
+    """By lowercase name."""
     body: bytes
-    """Its body, or ``b""``."""
 
 
 class Service(Protocol):
@@ -73,7 +70,7 @@ def response(status: int, headers: dict[str, str], body: bytes) -> tuple[bytes, 
 
 
 class Connection(asyncio.Protocol):
-    """See the module."""
+    """A client's connection. The event loop, the parser and the service call its methods."""
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
@@ -93,29 +90,29 @@ class Connection(asyncio.Protocol):
         self._service.opened()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sent: a part of a request, or several."""
+        """Take bytes from the client: a part of a request, or several requests."""
         if self._ending or self._transport is None:
             return
         self._unfinished_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, f"this cannot be read: {error}")
+            self._refuse(HTTPStatus.BAD_REQUEST, f"cannot read this request: {error}")
         if self._unfinished_bytes > MAX_REQUEST_BYTES:
             text = f"a request may have at most {MAX_REQUEST_BYTES:,} bytes"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         elif self._unfinished_bytes and _QUICK_ACK is not None:
             # A client without TCP_NODELAY (such as awscrt's) holds back its next small segment
             # until the last is acknowledged, which Linux delays by 40 ms. Over the loopback device,
-            # whose segments hold 64 KB, that is every second piece of a long request. The setting
-            # lasts for one time.
+            # whose segments hold 64 KB, that is every second piece of a long request. Linux resets
+            # the option after use.
             self._set_option(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         if len(self._waiting) > _MOST_WAITING:
             self._transport.pause_reading()
         self._serve()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Forget the client, and notify whoever waits for its end."""
+        """Forget the client, and call what waits for its end."""
         self._transport = None
         self._waiting.clear()
         if self._on_lost is not None:
@@ -139,7 +136,7 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Ask for the body, if the client waits to be asked."""
+        """Ask for the body, if the client waits for that."""
         if self._headers.get(b"expect") == b"100-continue" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -164,16 +161,46 @@ class Connection(asyncio.Protocol):
         self._transport.write(answer)
         self._busy = False
         if self._waiting:
-            # Not from here: the requests of a client that pipelines thousands would be answered in
-            # as many nested calls.
+            # From the loop: else thousands of pipelined requests would nest thousands of calls.
             self._loop.call_soon(self._serve)
             if len(self._waiting) <= _MOST_WAITING:
                 self._transport.resume_reading()
         elif self._ending:
             self._transport.close()
 
+    def deliver(
+        self, reply: Reply, head: bytes, body: bytes, done: Callable[[], None] = lambda: None
+    ) -> None:
+        """Send a response, or as much of it as the reply's wire allows.
+
+        :param done: called once, when no more will come or the client has left
+        """
+        # Without a body, half of the head.
+        part = head + body[: len(body) // 2] if body else head[: len(head) // 2]
+        match reply.wire:
+            case Wire.WHOLE:
+                done()
+                self.respond(head + body)
+            case Wire.HANG:
+                self.stall(b"", done)
+            case Wire.FIN:
+                done()
+                self.finish()
+            case Wire.RST:
+                done()
+                self.reset()
+            case Wire.CUT:
+                done()
+                self.finish(part)
+            case Wire.STALL:
+                self.stall(part, done)
+            case Wire.DRIP:
+                self._drip(head, body, reply.drip_interval, done)
+            case _:
+                assert_never(reply.wire)
+
     def stall(self, sent: bytes, until_lost: Callable[[], None]) -> None:
-        """Send some bytes or none, and no more; call back when the client has given up."""
+        """Send some bytes or none, and no more; call back when the client has left."""
         if self._transport is None:
             until_lost()
             return
@@ -192,26 +219,18 @@ class Connection(asyncio.Protocol):
             self._set_option(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
             self._transport.abort()
 
-    def drip(self, head: bytes, body: bytes, interval: float, done: Callable[[], None]) -> None:
-        """Send a head, then a body byte by byte; call back when it is sent or the client is gone.
-
-        :param interval: seconds between two bytes
-        """
-        if self._transport is not None:
-            self._transport.write(head)
-        self._drip(body, 0, interval, done)
-
     # Internal.
 
-    def _drip(self, body: bytes, at: int, interval: float, done: Callable[[], None]) -> None:
+    def _drip(self, sent: bytes, left: bytes, interval: float, done: Callable[[], None]) -> None:
+        """Send some bytes, then the others one by one, at an interval in seconds."""
         if self._transport is None:
             done()
-        elif at >= len(body) - 1:
+        elif not left:
             done()
-            self.respond(body[at:])
+            self.respond(sent)
         else:
-            self._transport.write(body[at : at + 1])
-            self._loop.call_later(interval, self._drip, body, at + 1, interval, done)
+            self._transport.write(sent)
+            self._loop.call_later(interval, self._drip, left[:1], left[1:], interval, done)
 
     def _serve(self) -> None:
         """Answer the next request, unless one is being answered."""

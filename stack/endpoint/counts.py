@@ -2,28 +2,24 @@
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
 
 KEPT_CALLS = 100_000
 """How many of the last calls are recorded."""
 
-Delivery = Literal["executed", "received"]
+Counted = Literal["executed", "received"]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The record of one invocation. Times are seconds on the endpoint's monotonic clock."""
+    """One invocation. Times are seconds on the endpoint's monotonic clock."""
 
     keys: list[str]
-    """The keys of the items it carried."""
-
     executed: bool
     """Whether the function ran."""
-
     arrived_at: float
-    """When it had arrived completely."""
-
+    """When the last byte of the request arrived."""
     ran_until: float
     """When the function ended; `arrived_at` if it did not run."""
 
@@ -34,31 +30,19 @@ class Stats:
 
     requests: int = 0
     """Requests to the AWS APIs."""
-
     invocations: int = 0
     """Requests to invoke a function, without dry runs."""
-
     executions: int = 0
-    """How often a function ran."""
-
     billed_ms: int = 0
     """Milliseconds billed for the executions, including those that still run."""
-
     in_flight: int = 0
-    """Invocations that a function works on or a client waits for, now."""
-
+    """Current invocations that a function works on or a client waits for."""
     max_in_flight: int = 0
-    """The most of them at one time."""
-
     max_in_flight_ever: int = 0
-    """The same, since the endpoint's start."""
-
+    """The highest since the endpoint started."""
     deliveries: int = 0
     """Items in the executed invocations, including repeats."""
-
     connections: int = 0
-    """Accepted connections."""
-
     by_operation: dict[str, int] = field(default_factory=dict)
     """Requests by operation."""
 
@@ -68,12 +52,12 @@ class Counts:
 
     def __init__(self) -> None:
         self.running = 0
-        """Executions, now."""
+        """Current executions."""
         self.stats = Stats()
         self.reset()
 
     def reset(self) -> None:
-        """Restart all counts; what is in flight stays so."""
+        """Restart all counts; calls in flight stay in flight."""
         in_flight, ever = self.stats.in_flight, self.stats.max_in_flight_ever
         self.stats = Stats(in_flight=in_flight, max_in_flight=in_flight, max_in_flight_ever=ever)
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
@@ -87,10 +71,7 @@ class Counts:
         stats.by_operation[operation] = stats.by_operation.get(operation, 0) + 1
 
     def enter(self, keys: Sequence[str], *, runs: bool, billed_ms: int = 0) -> None:
-        """Count an invocation that is in flight from now on, and its items.
-
-        :param billed_ms: billed milliseconds of its execution
-        """
+        """Count an invocation, and its items, as in flight from now on."""
         stats = self.stats
         stats.in_flight += 1
         if stats.in_flight > stats.max_in_flight:
@@ -105,14 +86,10 @@ class Counts:
             (self._executed if runs else self._refused).update(keys)
 
     def leave(self) -> None:
-        """Count an invocation that is not in flight any more."""
+        """Count an invocation as no longer in flight."""
         self.stats.in_flight -= 1
 
-    def items(self, of: Delivery, above: int) -> dict[str, int]:
-        """Return how often each item came, for those that came more often than ``above``."""
+    def items(self, of: Counted, above: int) -> dict[str, int]:
+        """Return how often each item arrived, for those that arrived more often than `above`."""
         found = self._executed if of == "executed" else self._executed + self._refused
         return {key: count for key, count in found.items() if count > above}
-
-    def records(self) -> list[dict[str, object]]:
-        """Return the records of the last calls, the oldest first."""
-        return [asdict(call) for call in self.calls]

@@ -39,9 +39,9 @@ _decode = msgspec.json.Decoder(_Event).decode
 
 
 def keys_of(body: bytes) -> list[str]:
-    """Return the keys in an event, decoded if it encodes them; none for an unknown event.
+    """Return the keys in an event, decoded; none for an unknown event or an empty body.
 
-    :raises ValueError: it is not JSON; the empty body is an event without items
+    :raises ValueError: the body is not JSON
     """
     if not body.strip():
         return []
@@ -60,7 +60,7 @@ def keys_of(body: bytes) -> list[str]:
 
 
 def bytes_of(body: bytes) -> int:
-    """Return the total size of the objects in an event, as far as it has their sizes."""
+    """Return the total size of the objects in an event; an unknown size counts as 0."""
     try:
         event = _decode(body)
     except msgspec.MsgspecError:

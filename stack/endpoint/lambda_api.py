@@ -13,24 +13,23 @@ from urllib.parse import SplitResult, parse_qs, unquote
 
 from stack.endpoint.connection import Connection, Request, date_header, response
 from stack.endpoint.counts import Call, Counts
-from stack.endpoint.delivery import deliver
 from stack.endpoint.event_items import bytes_of, keys_of
-from stack.endpoint.lambda_logs import billed_ms, log_tail
 from stack.endpoint.lambda_replies import (
     Answer,
     batch_results,
+    billed_ms,
     configuration,
     error_answer,
     function_answer,
     function_error_answer,
     json_answer,
+    log_tail,
 )
 from stack.endpoint.rulebook import Rulebook, Taken
 from stack.endpoint.script import USUAL, Function, Operation, Reply, Script
 
 MAX_BODY_BYTES = 6_291_456
 """The longest body of a call (quota: 6 MB)."""
-
 CONCURRENCY = 1_000
 """The account's concurrent executions; no function has reserved any of them."""
 
@@ -59,11 +58,7 @@ class Target(NamedTuple):
     """The function that a request names."""
 
     function: Function
-    """The function."""
-
     version: str
-    """The version."""
-
     lead: bytes
     """The first lines of the usual response, up to the request id."""
 
@@ -74,13 +69,11 @@ class LambdaApi:
     def __init__(
         self, script: Script, rulebook: Rulebook, counts: Counts, loop: asyncio.AbstractEventLoop
     ) -> None:
+        self._script = script
         self._rulebook = rulebook
         self._counts = counts
         self._loop = loop
         self._functions = {function.name: function for function in script.functions}
-        self._latency = script.latency
-        self._seconds_per_mb = script.seconds_per_mb
-        self._records = script.record_calls
         self._reads_items = script.count_items or script.record_calls or rulebook.reads_items
         self._body = script.answer.encode()
         self._tail = b"Content-Length: %d\r\n\r\n%b" % (len(self._body), self._body)
@@ -95,21 +88,20 @@ class LambdaApi:
             return partial(self._refuse, refusal.reply)
 
     def _route(self, method: str, path: str, query: str) -> Handler:
-        match = _FUNCTION_PATH.fullmatch(path)
-        if match is not None:
-            target = self._target(match["name"], parse_qs(query).get("Qualifier", ["$LATEST"])[0])
-            match method, match["asked"]:
-                case "POST", "invocations":
-                    return partial(self._invoke, target)
-                case "GET", "configuration":
-                    described = configuration(target.function, target.version)
-                    return partial(self._describe, "get_function_configuration", described)
-                case "GET", "concurrency":
-                    return partial(self._describe, "get_function_concurrency", {})
-        match method, path:
+        target = None
+        if found := _FUNCTION_PATH.fullmatch(path):
+            target = self._target(found["name"], parse_qs(query).get("Qualifier", ["$LATEST"])[0])
+        match method, found["asked"] if found else path:
+            case "POST", "invocations" if target:
+                return partial(self._invoke, target)
+            case "GET", "configuration" if target:
+                described = configuration(target.function, target.version)
+                return partial(self._describe, "get_function_configuration", described)
+            case "GET", "concurrency":
+                return partial(self._describe, "get_function_concurrency", {})
             case "GET", "/2016-08-19/account-settings":
-                limit = {"UnreservedConcurrentExecutions": CONCURRENCY}
-                return partial(self._describe, "get_account_settings", {"AccountLimit": limit})
+                limit = {"AccountLimit": {"UnreservedConcurrentExecutions": CONCURRENCY}}
+                return partial(self._describe, "get_account_settings", limit)
             case "GET", "/2015-03-31/event-source-mappings":
                 mappings: dict[str, object] = {"EventSourceMappings": []}
                 return partial(self._describe, "list_event_source_mappings", mappings)
@@ -149,7 +141,7 @@ class LambdaApi:
         log = b""
         if runs and request.headers.get(b"x-amz-log-type") == b"Tail":
             log = log_tail(target.function, request_id, delay)
-        if self._records:
+        if self._script.record_calls:
             now = self._loop.time()
             counts.calls.append(Call(list(keys), runs, now, now + delay if runs else now))
         if taken is None:
@@ -180,14 +172,13 @@ class LambdaApi:
 
     def _duration(self, body: bytes) -> float:
         """Return the seconds that an execution takes if no rule makes it longer."""
-        if not self._seconds_per_mb:
-            return self._latency
-        return self._latency + self._seconds_per_mb * bytes_of(body) / _BYTES_OF_A_MB
+        seconds, per_mb = self._script.latency, self._script.seconds_per_mb
+        return seconds + per_mb * bytes_of(body) / _BYTES_OF_A_MB if per_mb else seconds
 
     def _end_usual(
         self, target: Target, connection: Connection, request_id: str, log: bytes
     ) -> None:
-        """End an execution that no rule has touched: most of them, so it takes no detours."""
+        """End an execution that no rule took. Most are such, so this is the fast path."""
         self._counts.running -= 1
         self._counts.leave()
         log_header = b"X-Amz-Log-Result: %b\r\n" % log if log else b""
@@ -200,7 +191,7 @@ class LambdaApi:
         """End any other execution or refusal."""
         if reply.executes:
             self._counts.running -= 1
-        deliver(connection, reply, *response(*answer), self._counts.leave)
+        connection.deliver(reply, *response(*answer), self._counts.leave)
 
     def _answer(self, target: Target, body: bytes, taken: Taken, request_id: str) -> Answer:
         """Return the response to a call that a rule takes."""

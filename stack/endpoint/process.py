@@ -1,24 +1,21 @@
 """The scripted endpoint as a separate process, for tests and benchmarks."""
 
-import json
-import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPSConnection
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import urlencode, urlsplit
 
-from stack.endpoint.counts import Call, Delivery, Stats
+import httpx
+
+from stack.endpoint.counts import Call, Counted, Stats
 from stack.endpoint.script import Script, render_script
 from stack.endpoint.server import OBSERVATION
+from stack.settings import REPOSITORY
 
-_ROOT = Path(__file__).resolve().parents[2]
-_REQUEST_SECONDS = 60.0
+_REQUEST_S = 60.0
 
 
 class EndpointError(Exception):
@@ -28,25 +25,22 @@ class EndpointError(Exception):
 class ScriptedEndpoint:
     """A running endpoint."""
 
-    def __init__(self, url: str, process_id: int, certificate: Path | None) -> None:
+    def __init__(self, url: str, process_id: int) -> None:
         self.url = url
         """Where it answers: ``http://127.0.0.1:<port>``, without a slash at the end."""
         self.process_id = process_id
-        """The id of its process."""
-        self._certificate = certificate
 
     def stats(self) -> Stats:
         """Return the numbers since the last reset."""
         return Stats(**self._ask("GET", "stats"))
 
-    def items(self, *, above: int = 0, of: Delivery = "executed") -> dict[str, int]:
+    def items(self, *, above: int = 0, of: Counted = "executed") -> dict[str, int]:
         """Return how often each item arrived.
 
         :param above: leave out items that arrived this often or less often
-        :param of: in calls that were executed, or in all that were received
+        :param of: count all received calls, or only those that were executed
         """
-        query = urlencode({"above": above, "of": of})
-        items: dict[str, int] = self._ask("GET", f"items?{query}")
+        items: dict[str, int] = self._ask("GET", f"items?above={above}&of={of}")
         return items
 
     def calls(self) -> list[Call]:
@@ -65,20 +59,17 @@ class ScriptedEndpoint:
         self._ask("POST", "script", render_script(script))
 
     def _ask(self, method: str, name: str, body: str | None = None) -> Any:
-        address = urlsplit(self.url)
-        connection: HTTPConnection
-        if address.scheme == "https":
-            context = ssl.create_default_context(cafile=self._certificate)
-            connection = HTTPSConnection(address.netloc, timeout=_REQUEST_SECONDS, context=context)
-        else:
-            connection = HTTPConnection(address.netloc, timeout=_REQUEST_SECONDS)
-        with closing(connection):
-            connection.request(method, OBSERVATION + name, body and body.encode())
-            answer = connection.getresponse()
-            members = json.loads(answer.read())
-        if answer.status != HTTPStatus.OK:
-            raise EndpointError(members["error"])
-        return members
+        answer = httpx.request(
+            method,
+            f"{self.url}{OBSERVATION}{name}",
+            content=body,
+            timeout=_REQUEST_S,
+            verify=False,  # noqa: S501  it is our own process
+            trust_env=False,
+        )
+        if answer.is_error:
+            raise EndpointError(answer.json()["error"])
+        return answer.json()
 
 
 @contextmanager
@@ -87,8 +78,8 @@ def scripted_endpoint(
 ) -> Iterator[ScriptedEndpoint]:
     """Run an endpoint in a separate process, and end it.
 
-    The process ends with the block. If this process dies without leaving the block, it ends when
-    the pipe to its standard input closes.
+    The process ends with the block. If this process dies without leaving the block, the endpoint
+    ends when the pipe to its standard input closes.
 
     :param certificate: a PEM file with its key that names 127.0.0.1, for TLS
     :raises EndpointError: it does not start
@@ -97,32 +88,27 @@ def scripted_endpoint(
     if certificate is not None:
         command += ["--certificate", str(certificate.resolve())]
     with (
-        tempfile.TemporaryFile() as complaints,
+        tempfile.TemporaryFile() as errors,
         subprocess.Popen(  # noqa: S603 - our own module and checked arguments
             command,
             bufsize=0,  # closing the pipe must not fail, even if nobody reads it
-            cwd=_ROOT,
+            cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             start_new_session=True,
         ) as process,
     ):
         try:
-            url = _start(process, script or Script())
+            stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+            with suppress(BrokenPipeError):
+                stdin.write(render_script(script or Script()).encode() + b"\n")
+            url = stdout.readline().decode().strip()
             if not url:
                 process.wait()
-                complaints.seek(0)
-                text = complaints.read().decode("utf-8", "replace").strip()
+                errors.seek(0)
+                text = errors.read().decode("utf-8", "replace").strip()
                 raise EndpointError(f"the endpoint did not start: {text}")
-            yield ScriptedEndpoint(url, process.pid, certificate)
+            yield ScriptedEndpoint(url, process.pid)
         finally:
             process.kill()
-
-
-def _start(process: subprocess.Popen[bytes], script: Script) -> str:
-    """Send the script, wait for the URL and return it; empty if the process has ended."""
-    stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-    with suppress(BrokenPipeError):
-        stdin.write(render_script(script).encode() + b"\n")
-    return stdout.readline().decode().strip()

@@ -12,10 +12,8 @@ class Taken(NamedTuple):
     """A rule that takes a call."""
 
     rule: Rule
-    """The rule."""
-
     keys: list[str]
-    """The keys of the call's items that the rule is about: all, if it names none."""
+    """The keys of the call's items that the rule names; all of them, if it names none."""
 
 
 class Rulebook:
@@ -24,8 +22,7 @@ class Rulebook:
     def __init__(self, script: Script) -> None:
         self._rules: dict[Operation, list[tuple[Rule, random.Random]]] = {}
         for number, rule in enumerate(script.rules):
-            # Not for secrets: the draws must be the same each time.
-            draws = random.Random(number)  # noqa: S311
+            draws = random.Random(number)  # noqa: S311  no secret: they must be the same each time
             self._rules.setdefault(rule.operation, []).append((rule, draws))
         self._calls: Counter[tuple[Operation, str]] = Counter()
         self._arrivals: Counter[str] = Counter()
@@ -55,22 +52,22 @@ class Rulebook:
                 continue
             if rule.above_in_flight is not None and running < rule.above_in_flight:
                 continue
-            meant = self._meant_by(rule, keys)
-            if meant is None:
+            named = self._named_by(rule, keys)
+            if named is None:
                 continue
             if rule.probability < 1 and draws.random() >= rule.probability:
                 continue
-            return Taken(rule, meant)
+            return Taken(rule, named)
         return None
 
-    def _meant_by(self, rule: Rule, keys: Sequence[str]) -> list[str] | None:
-        """Return the keys that a rule is about, or None if the call has none of them."""
+    def _named_by(self, rule: Rule, keys: Sequence[str]) -> list[str] | None:
+        """Return the keys that a rule names, or None if the call has none of them."""
         if not rule.keys and rule.arrivals is None:
             return list(keys)
-        meant = [
+        named = [
             key
             for key in keys
             if (not rule.keys or key in rule.keys)
             and (rule.arrivals is None or self._arrivals[key] in rule.arrivals)
         ]
-        return meant or None
+        return named or None

@@ -13,14 +13,11 @@ from xml.sax.saxutils import escape
 from stack.endpoint.aws_errors import S3_ERRORS
 from stack.endpoint.connection import Connection, response
 from stack.endpoint.counts import Counts
-from stack.endpoint.delivery import deliver
-from stack.endpoint.listing import Objects, objects_of, page_of, spell
+from stack.endpoint.listing import Objects, element, objects_of, page_of, spell
 from stack.endpoint.rulebook import Rulebook
 from stack.endpoint.script import REGION, USUAL, Operation, Reply, Script
 
 MAX_KEYS = 1_000
-"""The most objects of a page."""
-
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
@@ -59,8 +56,8 @@ class S3Api:
         self._counts.request(operation)
         reply, delay = USUAL, 0.0
         if operation == Operation.LIST_OBJECTS:
-            taken = self._rulebook.take(Operation.LIST_OBJECTS, bucket)
-            reply = USUAL if taken is None else taken.rule.reply
+            if taken := self._rulebook.take(Operation.LIST_OBJECTS, bucket):
+                reply = taken.rule.reply
             delay = reply.delay + (self._list_latency if reply.executes else 0)
         self._loop.call_later(delay, self._end, connection, operation, bucket, query, reply)
 
@@ -90,12 +87,12 @@ class S3Api:
             "x-amz-request-id": request_id,
             **reply.headers,
         }
-        deliver(connection, reply, *response(reply.status or status, headers, text.encode()))
+        connection.deliver(reply, *response(reply.status or status, headers, text.encode()))
 
     def _text(self, operation: str, bucket: str, query: dict[str, str], reply: Reply) -> str:
         """Return the body of a successful response.
 
-        :raises S3RefusalError: there is none
+        :raises S3RefusalError: the script or this endpoint refuses the request
         """
         if reply.error is not None:
             raise S3RefusalError(reply.error, reply.message)
@@ -135,11 +132,11 @@ def _list_text(bucket: str, objects: Objects, query: dict[str, str]) -> str:
     if token:
         lines.append(f"<ContinuationToken>{token}</ContinuationToken>")
     if more:
-        following = base64.urlsafe_b64encode(objects.key(indexes[-1])).decode()
+        following = base64.urlsafe_b64encode(objects[indexes[-1]].key).decode()
         lines.append(f"<NextContinuationToken>{following}</NextContinuationToken>")
     lines.append(f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>")
-    inside = "".join([*lines, *map(objects.element, indexes)])
-    return f"{_XML}<ListBucketResult {_NAMESPACE}>{inside}</ListBucketResult>"
+    lines += [element(objects[index]) for index in indexes]
+    return f"{_XML}<ListBucketResult {_NAMESPACE}>{''.join(lines)}</ListBucketResult>"
 
 
 def _key_bytes(query: dict[str, str], name: str) -> bytes:

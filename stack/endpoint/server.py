@@ -15,15 +15,13 @@ import uvloop
 from pydantic import ValidationError
 
 from stack.endpoint.connection import Connection, Request, response
-from stack.endpoint.counts import Counts, Delivery
+from stack.endpoint.counts import Counted, Counts
 from stack.endpoint.lambda_api import Handler, LambdaApi
 from stack.endpoint.rulebook import Rulebook
 from stack.endpoint.s3_api import S3Api
 from stack.endpoint.script import Script, parse_script
 
 HOST = "127.0.0.1"
-"""The only address it listens on."""
-
 OBSERVATION = "/_endpoint/"
 """The prefix of paths that do not belong to an AWS API."""
 
@@ -42,7 +40,7 @@ class ScriptedService:
         self.load(script)
 
     def load(self, script: Script) -> None:
-        """Follow another script from now on; counts stay, those of its rules start again."""
+        """Follow another script from now on. Counts stay; those of its rules start again."""
         rulebook = Rulebook(script)
         self._lambda = LambdaApi(script, rulebook, self._counts, self._loop)
         self._s3 = S3Api(script, rulebook, self._counts, self._loop)
@@ -81,9 +79,9 @@ class ScriptedService:
                 answer = asdict(counts.stats)
             case "GET", "items":
                 asked = dict(parse_qsl(query))
-                answer = counts.items(cast("Delivery", asked["of"]), int(asked["above"]))
+                answer = counts.items(cast("Counted", asked["of"]), int(asked["above"]))
             case "GET", "calls":
-                answer = counts.records()
+                answer = [asdict(call) for call in counts.calls]
             case "POST", "reset":
                 counts.reset()
             case "POST", "script":
@@ -93,7 +91,7 @@ class ScriptedService:
                     status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
             case _:
                 paths = "GET stats, items, calls; POST reset, script"
-                text = f"{method} {OBSERVATION}{name} is none of: {paths}"
+                text = f"{method} {OBSERVATION}{name} is not known; there are {paths}"
                 status, answer = HTTPStatus.NOT_FOUND, {"error": text}
         headers = {"Content-Type": "application/json"}
         connection.respond(b"".join(response(status, headers, json.dumps(answer).encode())))
@@ -105,10 +103,10 @@ async def _serve(script: Script, context: ssl.SSLContext | None) -> None:
     server = await loop.create_server(
         lambda: Connection(service, loop), HOST, ssl=context, backlog=_BACKLOG
     )
-    # The script has been read: all that can follow is the end.
+    # The script has been read, so the next thing on standard input is its end.
     ended = asyncio.Event()
     loop.add_reader(_STDIN, ended.set)
-    # What exists now stays; what a request leaves is freed without the collector.
+    # Existing objects stay; reference counts free what a request leaves.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_THRESHOLD)

@@ -1,4 +1,4 @@
-"""One module knows that there are several Airflows; locks have what the product asks for."""
+"""One module knows the versions of Airflow; locks meet the product's requirements."""
 
 import ast
 import pkgutil
@@ -29,14 +29,14 @@ ASKS = re.compile(
 
 
 NOT_PUBLISHED = {"awscrt"}
-"""What the product asks for and Airflow's constraints leave open."""
+"""What the product requires and Airflow's constraints leave open."""
 
 
 OTHERS = {path: ast.parse(path.read_text()) for path in PRODUCT if path.name != "compat.py"}
 
 
 def imported_from_airflow(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Return module and name of each import from Airflow, a whole module as its own name."""
+    """Return module and name of each import from Airflow; for a whole module, its own name."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "airflow":
             yield from ((str(node.module), name.name) for name in node.names)
@@ -46,7 +46,7 @@ def imported_from_airflow(tree: ast.AST) -> Iterator[tuple[str, str]]:
             )
 
 
-def test_no_other_module_asks_which_airflow_it_runs_on() -> None:
+def test_no_other_module_checks_the_airflow_version() -> None:
     assert [path for path in OTHERS if ASKS.search(path.read_text())] == []
     differing = {*compat.__all__, "airflow.sdk.exceptions"}
     assert [
@@ -57,8 +57,8 @@ def test_no_other_module_asks_which_airflow_it_runs_on() -> None:
     ] == []
 
 
-def test_no_other_module_tries_what_its_airflow_has() -> None:
-    """No import that may fail, and no question whether something of Airflow's is there."""
+def test_no_other_module_probes_what_airflow_has() -> None:
+    """No module tries an import or checks whether Airflow has something."""
     tried = [
         (path, node.lineno)
         for path, tree in OTHERS.items()
@@ -75,11 +75,11 @@ def test_no_other_module_tries_what_its_airflow_has() -> None:
         if isinstance(node, ast.Call)
         and len(node.args) >= asks.get((called := ast.unparse(node.func)).rpartition(".")[2], 9)
     }
-    # A notifier is named by the connection; a DAG file and a plugin look for our own package.
-    assert asked == {("named_notifier", "import_module"), ("retrofill_dags", "find_spec")}
+    # The connection names a notifier; the DAG file and the plugin look for our own package.
+    assert asked == {("notifier", "import_module"), ("retrofill_dags", "find_spec")}
 
 
-def test_every_module_can_be_imported_and_all_that_is_used_of_airflow_is_there() -> None:
+def test_every_module_can_be_imported_and_every_airflow_name_exists() -> None:
     for module in pkgutil.walk_packages(retrofill.__path__, "retrofill."):
         import_module(module.name)
     missing = []
@@ -93,7 +93,7 @@ def test_every_module_can_be_imported_and_all_that_is_used_of_airflow_is_there()
     assert missing == []
 
 
-def test_an_airflow_that_is_too_old_is_refused_in_plain_words() -> None:
+def test_an_old_airflow_is_refused_in_plain_words() -> None:
     code = """
 import sys, types
 old = sys.modules["airflow"] = types.ModuleType("airflow")
@@ -107,7 +107,7 @@ import retrofill.compat
     assert last == "ImportError: Retrofill runs on Airflow 3.1 to 3.3, and this is Airflow 3.0.6"
 
 
-def test_what_an_airflow_cannot_do_is_said_and_documented() -> None:
+def test_what_an_airflow_lacks_is_shown_and_documented() -> None:
     assert compat.shortcomings((3, 3)) == []
     (newer,) = compat.shortcomings((3, 4))
     assert newer == "Retrofill is not tested with Airflow 3.4: the newest it is tested with is 3.3."
@@ -119,7 +119,7 @@ def test_what_an_airflow_cannot_do_is_said_and_documented() -> None:
             assert lacks[0].upper() + lacks[1:].removesuffix(".") in page
 
 
-def test_a_dag_says_what_its_airflow_cannot_do() -> None:
+def test_a_dag_shows_what_its_airflow_lacks() -> None:
     from retrofill.workflow import retrofill_dag  # noqa: PLC0415  it takes a second
 
     dag = retrofill_dag("d", source="s3", schedule=None, doc_md="What it is for.")
@@ -127,7 +127,7 @@ def test_a_dag_says_what_its_airflow_cannot_do() -> None:
 
 
 def outside(pinned: dict[str, str]) -> list[str]:
-    """Return what the product asks for that a lock or a set does not have."""
+    """Return the requirements of the product that a lock or a set does not meet."""
     return [
         f"{asked}: {pinned.get(asked.name)}"
         for asked in map(Requirement, PROJECT["dependencies"])
@@ -136,25 +136,25 @@ def outside(pinned: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("airflow", locks())
-def test_a_lock_has_what_the_product_asks_for(airflow: str) -> None:
-    """So it can be installed beside that Airflow, with all else as it is there."""
+def test_a_lock_meets_the_products_requirements(airflow: str) -> None:
+    """So it can be installed next to that Airflow without changing other packages."""
     lock = locks()[airflow]
     assert outside(pins(lock)) == []
-    assert "https://" not in lock.read_text(), "where a package comes from is not its to say"
+    assert "https://" not in lock.read_text(), "a lock must not name package indexes"
 
 
 @pytest.mark.parametrize("airflow", SETS)
-def test_what_people_have_is_what_the_product_asks_for(airflow: str) -> None:
+def test_common_package_sets_meet_the_products_requirements(airflow: str) -> None:
     pinned = pins(package_set(airflow))
     assert pinned["apache-airflow"] == airflow
-    # For a new dependency: look up what Airflow's constraints say of it.
+    # For a new dependency, look it up in Airflow's constraints.
     assert {one.partition(":")[0].partition(">")[0] for one in outside(pinned)} == NOT_PUBLISHED
     if airflow in locks():
         run_with = pins(locks()[airflow])
         assert pinned.items() - run_with.items() == set()
 
 
-def test_every_airflow_of_the_range_has_a_lock() -> None:
+def test_every_airflow_version_in_range_has_a_lock() -> None:
     (asked,) = [
         one for one in map(Requirement, PROJECT["dependencies"]) if one.name[-7:] == "airflow"
     ]

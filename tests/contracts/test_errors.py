@@ -1,4 +1,4 @@
-"""The tree of errors that is drawn is the tree of their classes."""
+"""The drawn tree of errors is the tree of their classes."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ _BRANCH = re.compile(r"^(?P<before>(?:[│ ] {3})*)[├└]── (?P<name>\w+)"
 
 
 def drawn(text: str) -> dict[str, str]:
-    """Return the parent of each class that a tree shows below its root."""
+    """Return the parent of each class below the root of a drawn tree."""
     above, parents = [ROOT], {}
     for branch in _BRANCH.finditer(text):
         depth = len(branch["before"]) // 4 + 1
@@ -22,7 +22,7 @@ def drawn(text: str) -> dict[str, str]:
 
 
 def defined() -> dict[str, str]:
-    """Return the parent of each class of the product that comes from the root."""
+    """Return the parent of each class of the product that derives from the root."""
     parents = {
         node.name: ast.unparse(base).rpartition(".")[2]
         for path in PRODUCT.rglob("*.py")
@@ -37,7 +37,7 @@ def defined() -> dict[str, str]:
     return {name: parent for name, parent in parents.items() if comes_from_root(parent)}
 
 
-def test_the_tree_that_is_drawn_is_the_tree_of_classes() -> None:
+def test_the_drawn_tree_is_the_tree_of_classes() -> None:
     found = defined()
     assert len(found) > 10
     assert drawn(errors.__doc__ or "") == found

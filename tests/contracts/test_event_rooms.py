@@ -1,4 +1,4 @@
-"""An event shape is one room: no module outside `events` names one."""
+"""Event shapes stay in `events`: no other module names one."""
 
 import ast
 import re
@@ -28,35 +28,38 @@ ALLOWED = {
     ("include/retrofill/jobs/fields.py", "items"): "a word of JSON Schema",
     ("include/retrofill/web/charts.py", "items"): "what a chart shows",
     ("include/retrofill/web/job.py", "items"): "a word of the page",
-    ("include/retrofill/model/calls.py", "items"): "an attribute",
     ("include/retrofill/pipeline/plan.py", "items"): "a word of the plan",
     ("include/retrofill/model/report.py", "items"): "a field of the state's JSON",
     ("include/retrofill/model/canary.py", "items"): "a word of what the canary found",
     ("include/retrofill/engine/forecast.py", "items"): "a term of the cost",
     ("include/retrofill/state/", "items"): "a column, a param of statements, a field of JSON",
 }
-"""What is the name of a shape, or begins one, and why it may stand there, by module or folder."""
+"""Exceptions: the name of a shape or its beginning, and why it is allowed, by module or folder."""
 
 
 def texts_in(path: Path) -> Iterator[str]:
-    """Return the texts in a module's code or SQL, without docstrings and comments."""
+    """Return the strings in a module's code or SQL, without docstrings and comments."""
     if path.suffix == ".sql":
         code = re.sub(r"--.*", "", path.read_text())
         yield from re.findall(r"'((?:[^']|'')*)'", code)
         return
     tree = ast.parse(path.read_text())
-    told = {
+    documented = {
         id(node.value)
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documented
+        ):
             yield node.value
 
 
 def named_in(text: str) -> set[str]:
-    """Return the shapes that a text names, and itself if names begin so."""
+    """Return the shapes that a text names, and the text itself if shape names begin with it."""
     begins = "-" in text and any(name.startswith(text) for name in SHAPES)
     return {text} if begins or text in SHAPES else set(IN_A_TEXT.findall(text))
 
@@ -73,7 +76,7 @@ def found() -> set[tuple[str, str]]:
     }
 
 
-def test_nobody_else_names_a_shape() -> None:
+def test_no_other_module_names_a_shape() -> None:
     assert [
         one
         for one in sorted(found())
@@ -81,7 +84,7 @@ def test_nobody_else_names_a_shape() -> None:
     ] == []
 
 
-def test_what_is_allowed_is_there() -> None:
+def test_allowed_exceptions_exist() -> None:
     assert [
         (place, name)
         for place, name in ALLOWED
@@ -99,7 +102,7 @@ def test_what_is_allowed_is_there() -> None:
         'event in {"kinesis"}',
     ],
 )
-def test_a_name_is_found(line: str, tmp_path: Path) -> None:
+def test_a_shape_name_is_found(line: str, tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(f'"""Of s3-sqs."""\n{line}\n')
     named = [name for text in texts_in(module) for name in named_in(text)]

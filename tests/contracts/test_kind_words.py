@@ -1,4 +1,4 @@
-"""Kinds own their words: no module outside a kind's own room names S3, Lambda or their like."""
+"""Kinds own their words: no module outside a kind's package names S3, Lambda and so on."""
 
 import io
 import re
@@ -22,14 +22,14 @@ ROOMS = (
     "sources/s3/",
     "triggers/",
 )
-"""Where the words are at home."""
+"""Where the words belong."""
 
 WORDS = (
     "s3", "etag", "bucket", "glacier", "lambda", "arn", "sqs", "sns", "eventbridge", "kinesis",
     "dynamodb",
 )  # fmt: skip
 _BEGINS = r"(?:(?<![a-zA-Z])|(?<=[a-z])(?=[A-Z]))(?<!width_)(?<!token )"
-"""A word begins after no letter, or with a capital in a name of a class."""
+"""A word starts after a non-letter, or with a capital in the name of a class."""
 
 _WORD = re.compile(rf"{_BEGINS}(?i:{'|'.join(WORDS)})s?(?![a-z])")
 
@@ -49,11 +49,11 @@ ALLOWED = {
     "sources/rows/": "S3 is one of the places of files",
     "web/rendering.py": "the short name of a function, for people",
 }
-"""Where they are allowed besides, and why."""
+"""Other places where they are allowed, and why."""
 
 
 def words_in(path: Path) -> Counter[str]:
-    """Return the words of kinds in a file: in its code, its texts and its comments."""
+    """Return the words of kinds in a file's code, strings and comments."""
     texts = _python(path) if path.suffix == ".py" else [path.read_text(encoding="utf-8")]
     return Counter(
         found.group().lower().removesuffix("s") if found.group().lower() not in WORDS
@@ -64,7 +64,7 @@ def words_in(path: Path) -> Counter[str]:
 
 
 def _python(path: Path) -> Iterator[str]:
-    """Yield every token but Python's own keyword."""
+    """Yield every token except Python's keyword."""
     source = io.StringIO(path.read_text(encoding="utf-8"))
     for one in tokenize.generate_tokens(source.readline):
         if not (one.type == token.NAME and one.string == "lambda"):
@@ -82,7 +82,7 @@ def found() -> dict[str, Counter[str]]:
     return places
 
 
-def test_no_module_outside_a_kinds_room_names_its_words() -> None:
+def test_no_module_outside_a_kinds_package_uses_its_words() -> None:
     assert {
         name: dict(words)
         for name, words in found().items()
@@ -90,7 +90,7 @@ def test_no_module_outside_a_kinds_room_names_its_words() -> None:
     } == {}
 
 
-def test_what_is_allowed_is_there() -> None:
+def test_allowed_exceptions_exist() -> None:
     names = found()
     assert [place for place in ALLOWED if not any(name.startswith(place) for name in names)] == []
 
@@ -106,14 +106,14 @@ def test_what_is_allowed_is_there() -> None:
         "class S3Reader: ...",
     ],
 )
-def test_a_word_is_found(line: str, tmp_path: Path) -> None:
+def test_a_word_of_a_kind_is_found(line: str, tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(f"{line}\n")
     assert words_in(module)
 
 
 @pytest.mark.parametrize("line", ["key = lambda row: row", "aliased = learning", "a = barn"])
-def test_what_only_looks_like_one_is_not(line: str, tmp_path: Path) -> None:
+def test_similar_words_are_not_found(line: str, tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text(f"{line}\n")
     assert not words_in(module)

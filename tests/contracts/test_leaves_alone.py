@@ -1,4 +1,4 @@
-"""Retrofill copied into somebody's Airflow project: what is theirs stays as it is, and works."""
+"""Retrofill copied into an existing Airflow project: everything there stays unchanged and works."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("dags", "plugins", "include")
-"""What the README has a person copy."""
+"""What the README tells you to copy."""
 
 PLUGIN = """
 from airflow.plugins_manager import AirflowPlugin
@@ -30,7 +30,7 @@ from include.helpers import SCHEDULE
 
 dag = DAG("theirs", schedule=SCHEDULE)
 """
-# What a project may well hold, in the places where we put files, too.
+# What a project may contain in the folders where we put files.
 THEIRS = {
     ".airflowignore": "ignored\n",
     "airflow_settings.yaml": "airflow: {}\n",
@@ -77,7 +77,7 @@ OURS = [
     "retrofill_rows",
     "retrofill_s3",
 ]
-# Libraries are imported first: what these change is theirs.
+# Libraries are imported first, so that their changes do not count.
 IMPORT = """
 import json, gc, locale, logging, os, signal, socket, sys, threading, warnings
 import airflow.dag_processing.dagbag, airflow.api_fastapi.app, fastapi.testclient
@@ -136,7 +136,7 @@ def run(code: str, project: Path) -> Any:
         "AIRFLOW_HOME": str(project / "home"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
-        "PYTHONPATH": str(project),  # for what they import of include/: ours needs none
+        "PYTHONPATH": str(project),  # for their own imports from include/; ours need none
     }
     done = subprocess.run(  # noqa: S603  our own interpreter
         [sys.executable, "-W", "ignore", "-c", code],
@@ -160,7 +160,7 @@ def write(project: Path, files: dict[str, str]) -> Path:
 
 
 def install(project: Path) -> Path:
-    """Copy into a project what the README names, as ``cp -r`` does."""
+    """Copy the folders that the README names into a project, as ``cp -r`` does."""
     for folder in COPIED:
         shutil.copytree(
             ROOT / folder,
@@ -178,12 +178,12 @@ def names(project: Path) -> set[str]:
 
 @pytest.fixture(params=[{}, OWN_INIT], ids=["include is a folder", "include is a package"])
 def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A project of somebody's."""
+    """An existing Airflow project."""
     return write(tmp_path / "project", THEIRS | request.param)
 
 
-def test_every_file_bears_our_name(tmp_path: Path) -> None:
-    """So none can be in the way of a file of theirs, whatever they call it."""
+def test_every_file_has_retrofill_in_its_path(tmp_path: Path) -> None:
+    """So no file of ours can collide with one of theirs."""
     delivered = names(install(tmp_path))
     assert {"dags/retrofill_dags.py", "plugins/retrofill_plugin.py"} < delivered
     nameless = [
@@ -217,11 +217,11 @@ def test_their_dags_are_loaded_and_ours_are_too(project: Path) -> None:
     assert run(DAGS, project) == [sorted([*theirs, *OURS, "retrofill_daily"]), {}]
 
 
-def test_the_package_may_lie_among_the_plugins(tmp_path: Path) -> None:
-    """As on Amazon MWAA, where there are only the folders of DAG files and plugins."""
+def test_the_package_may_be_in_the_plugins_folder(tmp_path: Path) -> None:
+    """As on Amazon MWAA, which has only the folders of DAG files and plugins."""
     theirs = {
         "plugins/other.py": PLUGIN.format(name="other"),
-        # Of a wheel that was unpacked there; Airflow 3.3 does not look for it.
+        # From an unpacked wheel; Airflow 3.3 does not look for it.
         "plugins/retrofill-0.1.0.dist-info/METADATA": "Name: retrofill\nVersion: 0.1.0\n",
     }
     project = write(tmp_path / "project", theirs)
@@ -240,12 +240,12 @@ def test_the_package_is_hidden_among_plugins_and_dags_in_either_syntax() -> None
             assert re.search(pattern, str(path.relative_to(ROOT))), path
 
 
-def test_to_import_ours_changes_nothing_for_the_process(project: Path) -> None:
+def test_importing_retrofill_changes_nothing_in_the_process(project: Path) -> None:
     assert run(IMPORT, install(project)) == {}
 
 
-def test_the_state_has_a_schema_of_its_own_and_nothing_elsewhere(state_dsn: str) -> None:
-    """So the database may hold what is somebody else's, under any name."""
+def test_the_state_is_in_its_own_schema_only(state_dsn: str) -> None:
+    """So the database may contain other people's objects, under any name."""
     with closing(psycopg2.connect(state_dsn)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%'"
@@ -268,7 +268,7 @@ def test_the_state_has_a_schema_of_its_own_and_nothing_elsewhere(state_dsn: str)
         assert cursor.fetchall() == []
 
 
-def test_the_plugin_needs_nothing_that_may_be_missing(project: Path) -> None:
+def test_the_plugin_needs_only_what_is_always_installed(project: Path) -> None:
     missing = ["apprise", "awscrt", "boto3", "psycopg2"]
     loaded, errors = run(WITHOUT.format(names=missing), install(project))
     assert "retrofill" in loaded

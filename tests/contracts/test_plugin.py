@@ -1,4 +1,4 @@
-"""What the page of a run needs of Airflow beyond its public API, and what Airflow is told of it."""
+"""What the page of a run needs from Airflow beyond its public API, and what it registers there."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from retrofill.web.words import CAUSES, COUNTS, OUTCOMES
 
 ROOT = Path(__file__).parents[2]
 
-# As the API server does it: a request to Airflow's own app, with nothing faked.
+# As in the API server: a request to Airflow's own app, without fakes.
 SERVER = """
 import json, warnings
 warnings.simplefilter("ignore")
@@ -38,7 +38,7 @@ except AttributeError:  # from Airflow 3.2 on
 answer = TestClient(app).get("/" + path)
 print(json.dumps([errors, plugin["external_views"], answer.status_code, answer.text]))
 """
-# As every task does it.
+# As in every task.
 TASK = """
 import json, sys
 import airflow.sdk.execution_time.task_runner
@@ -77,7 +77,7 @@ def run(code: str, home: Path) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_airflow_serves_the_page_and_asks_who_is_there(tmp_path: Path) -> None:
+def test_airflow_serves_the_page_and_requires_a_login(tmp_path: Path) -> None:
     errors, views, code, text = run(SERVER, tmp_path)
     assert errors == {}
     assert [view["destination"] for view in views] == ["nav", "dag_run"]
@@ -87,7 +87,7 @@ def test_airflow_serves_the_page_and_asks_who_is_there(tmp_path: Path) -> None:
     assert "You are not signed in to Airflow" in text
 
 
-def test_a_task_loads_the_plugin_and_nothing_that_takes_time(tmp_path: Path) -> None:
+def test_a_task_loads_the_plugin_and_nothing_slow(tmp_path: Path) -> None:
     errors, names, new, web = run(TASK, tmp_path)
     assert errors == {}
     assert "retrofill" in names
@@ -104,20 +104,20 @@ def test_the_plugin_only_registers() -> None:
 @pytest.mark.parametrize(
     "needed",
     [
-        "sandbox:'allow-scripts allow-same-origin allow-forms",  # or no form of it would work
+        "sandbox:'allow-scripts allow-same-origin allow-forms",  # or its forms would not work
         pytest.param(
             "replaceAll('{RUN_ID}',encodeURIComponent(",
-            marks=pytest.mark.skipif(SERIES < (3, 2), reason="it does not encode the run's id"),
+            marks=pytest.mark.skipif(SERIES < (3, 2), reason="it does not encode the run ID"),
         ),
         "storageKey:.='theme'",
     ],
 )
-def test_the_ui_frames_the_page_as_it_expects(needed: str) -> None:
+def test_the_ui_shows_the_page_in_the_frame_it_expects(needed: str) -> None:
     package = find_spec("airflow")
     assert package is not None
     assert package.submodule_search_locations
     ui = Path(package.submodule_search_locations[0]) / "ui/dist/assets"
-    # Quotes are the minifier's to choose.
+    # The minifier chooses the quotes.
     pattern = re.escape(needed).replace(r"\.=", ".=").replace("'", "[`'\"]")
     assert any(re.search(pattern, script.read_text()) for script in ui.glob("index-*.js"))
 

@@ -1,4 +1,4 @@
-"""The IAM policy of the reference allows what the code asks of AWS, and nothing else."""
+"""The IAM policy in the reference allows exactly the operations that the code uses."""
 
 import ast
 import json
@@ -12,9 +12,9 @@ from botocore import xform_name
 ROOT = Path(__file__).parents[2]
 SERVICES = ("events", "lambda", "pipes", "s3", "sns")
 LISTINGS = ("get_paginator", "list_all")
-"""What is given the name of an operation that lists by pages."""
+"""Functions that take the name of an operation that lists by pages."""
 READS = ("Describe", "Get", "List")
-# AWS knows no resource for these, or they list what is there.
+# AWS has no resource for these, or they list all resources.
 NO_RESOURCES = {
     "events:ListRules",
     "lambda:GetAccountSettings",
@@ -22,17 +22,17 @@ NO_RESOURCES = {
     "pipes:ListPipes",
 }
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and
-# .../list_awslambda.html: these permissions are not called like their operations.
+# .../list_awslambda.html: these permissions are named unlike their operations.
 PERMISSIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
-    # Whoever may put an object may begin to.
+    # The permission to put an object includes this one.
     "s3:CreateMultipartUpload": "s3:PutObject",
     "s3:GetBucketNotificationConfiguration": "s3:GetBucketNotification",
     "s3:HeadObject": "s3:GetObject",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
 }
-# What an operation needs besides if a version is asked for.
+# What an operation needs in addition if it names a version.
 OF_VERSIONS = {"s3:HeadObject": "s3:GetObjectVersion"}
 _FENCED = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
 
@@ -54,7 +54,7 @@ def actions(statement: dict[str, object]) -> set[str]:
 
 
 def operations() -> dict[str, str]:
-    """Return the operation that each method of boto3's clients stands for."""
+    """Return the operation behind each method of boto3's clients."""
     session = botocore.session.get_session()
     return {
         xform_name(operation): f"{service}:{operation}"
@@ -80,20 +80,20 @@ def test_the_policy_allows_what_the_code_calls() -> None:
         for argument in node.args
         if isinstance(argument, ast.Constant)
     }
-    assert called, "no call was found"
+    assert called, "no call of AWS was found"
     needed = {PERMISSIONS.get(operation, operation) for operation in called}
     needed |= {OF_VERSIONS[operation] for operation in called & set(OF_VERSIONS)}
     assert needed == set().union(*map(actions, statements()))
 
 
-def test_nothing_in_aws_is_changed_but_by_calls_notifications_and_report_files() -> None:
+def test_only_calls_notifications_and_report_files_change_anything_in_aws() -> None:
     allowed = set().union(*map(actions, statements()))
     changing = {one for one in allowed if not one.split(":")[1].startswith(READS)}
     written = {"s3:PutObject", "s3:AbortMultipartUpload"}
     assert changing == {"lambda:InvokeFunction", "sns:Publish"} | written
 
 
-def test_the_policy_is_one_that_aws_takes() -> None:
+def test_aws_accepts_the_policy() -> None:
     assert policy()["Version"] == "2012-10-17"
     assert {statement["Effect"] for statement in statements()} == {"Allow"}
     resources = [statement["Resource"] for statement in statements()]
@@ -101,7 +101,7 @@ def test_the_policy_is_one_that_aws_takes() -> None:
 
 
 @pytest.mark.parametrize("statement", statements(), ids=lambda one: str(one["Resource"]))
-def test_the_policy_names_what_it_allows(statement: dict[str, object]) -> None:
+def test_the_policy_names_its_resources(statement: dict[str, object]) -> None:
     resources = statement["Resource"]
     for resource in [resources] if isinstance(resources, str) else resources:  # type: ignore[attr-defined]
         if resource == "*":

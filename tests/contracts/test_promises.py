@@ -1,4 +1,4 @@
-"""Every promise has tests that exist, and what the docs quote is what the code says."""
+"""Every promise has tests that exist, and quotations in the docs match the code."""
 
 import ast
 import re
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/promises.md"
 INVARIANTS = [f"I{number}" for number in range(1, 13)]
 SHORTEST = 8
-"""Characters that a part of a message must have to be told from any other text."""
+"""Characters that a part of a message needs to be distinct from other texts."""
 
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
 def rows() -> list[tuple[str, list[tuple[str, str]], set[str]]]:
-    """Return of each row its promise, its tests as (path, name), and what runs them."""
+    """Return the promise of each row, its tests as (path, name), and what runs them."""
     found = []
     for line in PAGE.read_text().splitlines():
         if line.startswith("| ") and not line.startswith(("| promise |", "| --- |")):
@@ -31,8 +31,8 @@ def rows() -> list[tuple[str, list[tuple[str, str]], set[str]]]:
 
 @cache
 def needing_faults(path: str) -> dict[str, bool]:
-    """Return the tests of a file: whether each needs ``make faults``."""
-    # tests/faults/conftest.py marks all that is beside it.
+    """Return whether each test of a file needs ``make faults``."""
+    # tests/faults/conftest.py marks all tests in its folder.
     in_faults = path.startswith("tests/faults/")
     file = ROOT / path
     tree = ast.parse(file.read_text()) if file.is_file() else ast.Module([], [])
@@ -48,7 +48,7 @@ def needing_faults(path: str) -> dict[str, bool]:
 @pytest.mark.parametrize(
     ("tests", "targets"), [row[1:] for row in rows()], ids=[row[0] for row in rows()]
 )
-def test_a_promise_has_tests_that_exist_and_are_run_as_told(
+def test_a_promise_has_tests_that_exist_and_run_as_listed(
     tests: list[tuple[str, str]], targets: set[str]
 ) -> None:
     assert tests
@@ -67,14 +67,14 @@ def test_a_promise_has_tests_that_exist_and_are_run_as_told(
 def test_every_promise_of_the_readme_and_every_invariant_is_on_the_page() -> None:
     _, _, behind = (ROOT / "README.md").read_text().partition("\n## Promises\n")
     promised = re.findall(r"^- \*\*(.*?)\.?\*\*", behind.partition("\n## ")[0], re.MULTILINE)
-    assert promised, "the README has no list of promises any more"
-    told = [promise for promise, _, _ in rows()]
-    assert [promise.strip("*") for promise in told if promise.startswith("**")] == promised
-    assert [found[1] for text in told if (found := re.match(r"(I\d+): ", text))] == INVARIANTS
+    assert promised, "the README has no list of promises"
+    promises = [promise for promise, _, _ in rows()]
+    assert [promise.strip("*") for promise in promises if promise.startswith("**")] == promised
+    assert [found[1] for text in promises if (found := re.match(r"(I\d+): ", text))] == INVARIANTS
 
 
 def messages() -> list[str]:
-    """Return what docs/reference/errors.md explains: each message, … for its values."""
+    """Return each message in docs/reference/errors.md, with … for its values."""
     text = (ROOT / "docs/reference/errors.md").read_text()
     said = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
     return [message for cell in said for message in re.findall(r"`([^`]+)`", cell)]
@@ -82,7 +82,7 @@ def messages() -> list[str]:
 
 @cache
 def texts() -> str:
-    """Return all texts in the code, one a line, with … for the values in them."""
+    """Return all strings in the code, one per line, with … for the values in them."""
     found = []
     for path in (ROOT / "include/retrofill").rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -101,13 +101,13 @@ def texts() -> str:
 
 
 @pytest.mark.parametrize("message", messages())
-def test_each_error_of_the_docs_is_one_of_the_code(message: str) -> None:
+def test_each_error_in_the_docs_is_in_the_code(message: str) -> None:
     parts = [part.strip(" :;,'") for part in message.split("…")]
     long = [part for part in parts if len(part) >= SHORTEST] or [max(parts, key=len)]
     assert [part for part in long if part not in texts()] == []
 
 
-def test_a_wrong_job_file_is_a_dag_that_fails_and_says_why(tmp_path: Path) -> None:
+def test_a_bad_job_file_is_a_dag_that_fails_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "retrofill_photos.yaml"
     path.write_text(
         'source: s3\nschedule: "@daily"\nstart_date: 2026-01-01\nparams:\n  bukket: my-photos\n'

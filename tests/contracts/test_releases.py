@@ -1,4 +1,4 @@
-"""Version, changelog, image and support policy agree with what is built and tested."""
+"""Version, changelog, image and support policy agree with the builds and tests."""
 
 import re
 import tomllib
@@ -23,12 +23,12 @@ def read(path: str) -> str:
     return (ROOT / path).read_text()
 
 
-def test_the_version_stands_in_one_place() -> None:
+def test_the_version_is_in_one_place() -> None:
     assert read_version(ROOT) == retrofill.__version__
     assert PROJECT["dynamic"] == ["version"]
 
 
-def test_the_changelog_leads_to_the_version() -> None:
+def test_the_changelog_and_the_version_agree() -> None:
     """A development version comes after the newest heading; a release is the newest heading."""
     unreleased, *released = sections(read("CHANGELOG.md"))
     assert unreleased.name == "Unreleased"
@@ -60,7 +60,7 @@ def run_by(what: str, target: str) -> set[str]:
     return set(re.findall(row, read("docs/support.md"), re.MULTILINE))
 
 
-def test_the_airflows_of_the_policy_are_those_that_are_asked_for_and_tested() -> None:
+def test_supported_airflows_are_the_required_and_tested_ones() -> None:
     (asked,) = [
         one.specifier
         for one in map(Requirement, PROJECT["dependencies"])
@@ -71,7 +71,7 @@ def test_the_airflows_of_the_policy_are_those_that_are_asked_for_and_tested() ->
     assert run_by("Airflow", "make versions") == series == set(supported("Airflow"))
 
 
-def test_the_pythons_of_the_policy_are_those_that_are_asked_for() -> None:
+def test_supported_pythons_are_the_required_ones() -> None:
     asked = SpecifierSet(PROJECT["requires-python"])
     assert supported("Python") == [f"3.{minor}" for minor in range(40) if f"3.{minor}" in asked]
     assert supported("Python") == list(PYTHONS)
@@ -79,7 +79,7 @@ def test_the_pythons_of_the_policy_are_those_that_are_asked_for() -> None:
     assert supported("Python") == classifiers
 
 
-def test_the_servers_of_the_policy_are_those_that_the_code_takes() -> None:
+def test_supported_servers_are_those_the_code_accepts() -> None:
     assert int(supported("Postgres")[0]) > OLDEST_SERVER
     assert f"Postgres {OLDEST_SERVER} still works" in read("docs/support.md")
     (embedded,) = re.findall(
@@ -89,14 +89,14 @@ def test_the_servers_of_the_policy_are_those_that_the_code_takes() -> None:
 
 
 def test_no_licence_is_named_before_one_is_chosen() -> None:
-    """And until then no package index takes the wheel by mistake."""
+    """Until then, no package index accepts the wheel by mistake."""
     chosen = (ROOT / "LICENSE").exists()
     assert ("license" in PROJECT) == chosen
     assert ("Private :: Do Not Upload" in PROJECT["classifiers"]) != chosen
     assert ("No licence has been chosen yet" in read("README.md")) != chosen
 
 
-def test_the_lock_of_a_release_is_part_of_the_one_it_is_tested_with() -> None:
+def test_the_lock_of_a_release_is_part_of_the_tested_one() -> None:
     pinned = [
         dict(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", read(name), re.MULTILINE))
         for name in ("requirements.lock", "requirements-dev.lock")

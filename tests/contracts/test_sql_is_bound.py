@@ -1,4 +1,4 @@
-"""SQL is written down whole: whatever a person or a bucket chooses is bound, never pasted."""
+"""SQL statements are fixed: values from users and buckets are bound, never formatted in."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 STATE = ROOT / "include/retrofill/state"
 STATEMENTS = sorted(STATE.glob("*.sql"))
 EXECUTING = {"execute", "executemany", "copy_expert", "copy_from", "copy_to", "mogrify", "callproc"}
-# What is bound, in the two notations of psycopg2.
+# Bound values, in the two notations of psycopg2.
 _BOUND = re.compile(r"%\(\w+\)s")
 HOSTILE = [
     "'; DROP TABLE retrofill.results; --",
@@ -37,14 +37,14 @@ def executing(tree: ast.AST) -> Iterator[ast.Call]:
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in EXECUTING
-            # Airflow's operators have an execute of their own.
+            # Airflow's operators have their own `execute`.
             and not ast.unparse(node.func.value).startswith("super()")
         ):
             yield node
 
 
 def is_written_down(asked: ast.expr) -> bool:
-    """Whether it is a statement of a .sql file, or a constant."""
+    """Return whether it is a statement of a .sql file, or a constant."""
     match asked:
         case ast.Constant(value=str()):
             return True
@@ -55,8 +55,8 @@ def is_written_down(asked: ast.expr) -> bool:
     return False
 
 
-# What is neither: the text of a migration, which comes with the code, the GRANTs of grants.py, in
-# which a role's name is quoted, and names of our own tables that psycopg2 quotes.
+# Exceptions: the text of a migration, which is part of the code; the GRANTs of grants.py, which
+# quote a role's name; and names of our own tables, which psycopg2 quotes.
 ALLOWED = {
     ("migrate.py", "entry.sql"),
     ("migrate.py", "statement"),
@@ -73,10 +73,10 @@ def found_in(path: Path) -> set[str]:
     }
 
 
-def test_only_what_is_written_down_is_executed() -> None:
+def test_only_fixed_statements_are_executed() -> None:
     paths = sorted((ROOT / "include/retrofill").rglob("*.py"))
     calls = [call for path in paths for call in executing(ast.parse(path.read_text()))]
-    assert len(calls) > 50, "the calls are found"
+    assert len(calls) > 50, "no call was found"
     assert {path.name: found_in(path) for path in paths if found_in(path)} == {}
 
 
@@ -92,25 +92,25 @@ def test_only_what_is_written_down_is_executed() -> None:
         'cur.copy_expert(cur.mogrify(f"COPY {name}"), out)',
     ],
 )
-def test_what_is_pasted_would_be_found(tmp_path: Path, text: str) -> None:
+def test_a_formatted_statement_would_be_found(tmp_path: Path, text: str) -> None:
     path = tmp_path / "pasted.py"
     path.write_text(text)
     assert found_in(path)
 
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
-def test_a_statement_binds_by_name_and_builds_no_other(path: Path) -> None:
+def test_a_statement_binds_by_name_and_builds_no_sql(path: Path) -> None:
     for name, text in load(path.name).items():
         code = re.sub(r"--[^\n]*", "", text)
         rest = _BOUND.sub("", code)
-        assert "%" not in rest, f"{name} binds by place"
+        assert "%" not in rest, f"{name} binds by position"
         in_quotes = re.findall(r"'(?:[^']|'')*'", code)
         assert [text for text in in_quotes if _BOUND.search(text)] == [], name
         assert not re.search(r"(?i)\b(execute|format\s*\(|do\s+\$|prepare)\b", rest), name
 
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
-def test_the_first_line_of_a_statement_says_what_it_is_for(path: Path) -> None:
+def test_each_statement_has_its_purpose_in_the_first_line(path: Path) -> None:
     """One sentence: `-- The batches of a set, in the order of their items.`"""
     for name, text in load(path.name).items():
         assert re.match(r"-- [A-Z][^\n]+[^.\n]\.\n(?!\Z)", text), f"{path.name}: {name}"
@@ -118,7 +118,7 @@ def test_the_first_line_of_a_statement_says_what_it_is_for(path: Path) -> None:
 
 @pytest.mark.parametrize("path", STATEMENTS, ids=lambda path: path.name)
 def test_nothing_lasts_longer_than_its_transaction(path: Path) -> None:
-    """So a pooler may hand each transaction to another connection."""
+    """So a pooler may give each transaction another connection."""
     lasting = r"(?i)\b(listen|prepare|temp(orary)? table|pg_(try_)?advisory_lock|declare|discard)\b"
     for name, text in load(path.name).items():
         assert not re.search(lasting, text), name

@@ -1,7 +1,7 @@
-"""What an event says that no source tells has the alphabet, the length and the life of live values.
+"""Synthetic fields of events have the alphabet, length and lifetime of live values.
 
-Each such field has one pattern, and a value as AWS documents it or a function logged it. Each other
-field of an event is told by source and live trigger, or is the same in all live events.
+Each such field has one pattern, and a value as AWS documents it or a function logged it. Every
+other field comes from the source and the live trigger, or is the same in all live events.
 """
 
 import json
@@ -54,7 +54,7 @@ OF_A_JOB = {
     "eventID": ("[0-9a-f]{32}", "c4ca4238a0b923820dcc509a6f75849b"),
     "SequenceNumber": (r"\d{21,40}", "4421584500000000017450439091"),
 }
-"""Those by which a function may know what it has done already: another job has others."""
+"""Fields by which a function may recognize repeated work: they differ between jobs."""
 
 OF_OTHERS = {
     "userIdentity.principalId": (f"AWS:{USER}", "AWS:AIDAJDPLRKLG7UEXAMPLE"),
@@ -74,11 +74,11 @@ OF_OTHERS = {
         "arn:aws:iam::123456789012:role/lambda-role",
     ),
 }
-"""Those of an object, an account or a topic: all jobs have the same."""
+"""Fields of an object, an account or a topic: all jobs have the same."""
 
 PATTERNS = {**OF_A_JOB, **OF_OTHERS}
 
-TOLD = {
+GIVEN = {
     "ApproximateCreationDateTime", "ApproximateFirstReceiveTimestamp", "ApproximateReceiveCount",
     "EventSource", "EventVersion", "Id.N", "Message.S", "MessageAttributes", "SentTimestamp",
     "SignatureVersion", "SizeBytes", "StreamViewType", "Subject", "Timestamp", "TopicArn", "Type",
@@ -92,7 +92,7 @@ TOLD = {
 
 JOBS = ("s3://photos/in/ → resize", "x" * 250, 'a "job"\\\n', "j")
 NAMES = [name for name, shape in SHAPES.items() if shape.is_carried_by(["aws_lambda"])]
-NAMES.remove("items")  # a shape of our own: it makes nothing up
+NAMES.remove("items")  # our own shape: it has no synthetic fields
 
 
 def context(name: str, job: str, run_id: int = 1) -> EventContext:
@@ -107,34 +107,34 @@ def body(name: str, job: str, run_id: int = 1) -> bytes:
 
 
 def fields_of(name: str, job: str) -> dict[str, Any]:
-    """Return the fields of an event, each by the end of its path that is known here, if one is."""
+    """Return the fields of an event by path; a path with a known end is shortened to that."""
     fields = {}
     for path, value in flat(json.loads(body(name, job))):
         parts = path.split(".")
         ends = [f"{name} {parts[-1]}", *(".".join(parts[-size:]) for size in (2, 1))]
-        known = [end for end in ends if end in PATTERNS or end in TOLD]
+        known = [end for end in ends if end in PATTERNS or end in GIVEN]
         fields[known[0] if known else path] = value
     return fields
 
 
 @pytest.mark.parametrize("job", JOBS)
 @pytest.mark.parametrize("name", NAMES)
-def test_each_field_is_told_or_has_the_form_of_live_ones(name: str, job: str) -> None:
+def test_each_field_is_known_or_looks_like_a_live_one(name: str, job: str) -> None:
     fields = fields_of(name, job)
-    assert fields.keys() <= PATTERNS.keys() | TOLD
-    for field in fields.keys() - TOLD:
+    assert fields.keys() <= PATTERNS.keys() | GIVEN
+    for field in fields.keys() - GIVEN:
         assert re.fullmatch(PATTERNS[field][0], fields[field]), (field, fields[field])
 
 
 @pytest.mark.parametrize("field", PATTERNS)
-def test_each_pattern_is_that_of_live_values_and_is_used(field: str) -> None:
+def test_each_pattern_matches_live_values_and_is_used(field: str) -> None:
     pattern, live = PATTERNS[field]
     assert re.fullmatch(pattern, live)
     assert any(field in fields_of(name, "j") for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_job_keeps_its_ids_in_each_run_and_another_job_has_others(name: str) -> None:
+def test_a_jobs_ids_are_stable_and_differ_from_another_jobs(name: str) -> None:
     assert body(name, "one", run_id=1) == body(name, "one", run_id=2)
     one, other = fields_of(name, "one"), fields_of(name, "other")
     differing = {field for field in one if one[field] != other[field]}
@@ -142,7 +142,7 @@ def test_a_job_keeps_its_ids_in_each_run_and_another_job_has_others(name: str) -
 
 
 @pytest.mark.parametrize("form", [UUID, REQUEST_ID, HOST_ID, RECEIPT, SIGNATURE, TASK_ID])
-def test_no_two_items_have_one_id(form: Form) -> None:
+def test_ids_of_items_are_unique(form: Form) -> None:
     identifiers = urandom(16 * 10_000)
     made = ids(form, "field", "job")
     assert len(set(made(identifiers))) == 10_000

@@ -1,4 +1,4 @@
-"""Who lists the public views lists all that the schema has."""
+"""Every list of the public views is complete."""
 
 import re
 from contextlib import closing
@@ -14,7 +14,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PAGE = (ROOT / "docs/reference/views.md").read_text()
 
 
-def test_every_public_view_is_searched_for_secrets_read_by_role_and_named(state_dsn: str) -> None:
+def test_every_list_of_public_views_is_complete(state_dsn: str) -> None:
     with closing(psycopg2.connect(state_dsn)) as conn, conn.cursor() as cur:
         cur.execute("SELECT viewname FROM pg_views WHERE schemaname = 'retrofill'")
         there = {name for (name,) in cur}

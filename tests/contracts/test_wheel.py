@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that Airflow finds all of it where it is installed."""
+"""The wheel: its contents, and that Airflow finds everything once it is installed."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.wheel.forms import documented_dag_file
 ROOT = Path(__file__).parents[2]
 INFO = f"retrofill-{__version__}.dist-info"
 
-# As Airflow does it: by entry points, and with the DAG file that the docs show.
+# As Airflow does: by entry points, and with the DAG file from the docs.
 INSTALLED = """
 import json
 from airflow import plugins_manager
@@ -56,7 +56,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(built)
 
 
-def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_only_the_package(wheel: Path) -> None:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "retrofill"]
     git = subprocess.run(  # noqa: S603
         command, cwd=ROOT / "include", check=True, capture_output=True, text=True
@@ -69,7 +69,7 @@ def test_it_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert held == known
 
 
-def test_its_entry_points_load(wheel: Path) -> None:
+def test_the_entry_points_load(wheel: Path) -> None:
     text = zipfile.ZipFile(wheel).read(f"{INFO}/entry_points.txt").decode()
     points = EntryPoints._from_text_for(text, None)  # noqa: SLF001  as a distribution reads it
     assert {(point.group, point.name) for point in points} == {
@@ -81,8 +81,8 @@ def test_its_entry_points_load(wheel: Path) -> None:
         assert callable(point.load())
 
 
-def test_airflow_finds_all_of_it_and_the_plugin_once(wheel: Path, tmp_path: Path) -> None:
-    """Even beside the plugin of the folder layout."""
+def test_airflow_finds_everything_and_the_plugin_once(wheel: Path, tmp_path: Path) -> None:
+    """Even next to the plugin of the folder layout."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     for folder in ("dags", "plugins", "jobs"):
         (tmp_path / folder).mkdir()
@@ -123,7 +123,7 @@ def test_airflow_finds_all_of_it_and_the_plugin_once(wheel: Path, tmp_path: Path
     assert float(found["grace"]) == GRACE_S
 
 
-def test_every_setting_that_is_asked_for_is_told_to_airflow() -> None:
+def test_every_setting_is_declared_to_airflow() -> None:
     asked = re.compile(r'conf\.get\w*\("retrofill", "(\w+)"')
     modules = (ROOT / "include/retrofill").rglob("*.py")
     assert {name for path in modules for name in asked.findall(path.read_text())} == set(OPTIONS)

@@ -1,4 +1,4 @@
-"""What is said twice says the same: outcomes, statements, params and counts."""
+"""Lists that exist twice agree: outcomes, statements, params and counts."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def test_an_outcome_is_the_same_in_code_state_and_docs(state_dsn: str) -> None:
     assert set(re.findall(r"^\| (\w+) \| (?:yes|no|perhaps) \|", table, re.MULTILINE)) == outcomes
 
 
-def test_the_report_has_what_the_view_has(state_dsn: str) -> None:
+def test_the_report_has_the_columns_of_the_view(state_dsn: str) -> None:
     with closing(connect(state_dsn)) as conn, conn, conn.cursor() as cur:
         cur.execute("SELECT * FROM retrofill.v_run")
         columns = {column.name for column in cur.description or ()}
@@ -51,19 +51,19 @@ def test_every_statement_is_used(path: Path) -> None:
         assert f'"{name}"' in module, f"{path.name}: {name}"
 
 
-def test_sql_stands_in_sql_files() -> None:
+def test_sql_is_only_in_sql_files() -> None:
     pattern = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM)\s+[a-z]")
     for path in (ROOT / "include/retrofill").rglob("*.py"):
-        if path.name == "migrate.py":  # it keeps the table of what has been applied
+        if path.name == "migrate.py":  # it owns the table of applied migrations
             continue
         assert not pattern.search(path.read_text()), path
 
 
-def test_the_reference_pages_are_current() -> None:
+def test_reference_pages_match_the_kinds() -> None:
     assert outdated() == []
 
 
-def test_the_docs_show_the_notification_as_it_is() -> None:
+def test_the_docs_show_the_real_notification() -> None:
     text, sent = re.findall(
         r"```(?:text|json)\n((?:Retrofill: |\{\n  \"job\").*?)\n```",
         (ROOT / "docs/reference/notification.md").read_text(),
@@ -85,17 +85,17 @@ def test_the_docs_show_the_notification_as_it_is() -> None:
     assert "\n".join(lines) == text
 
 
-def test_every_event_that_can_be_asked_for_has_a_shape() -> None:
+def test_every_event_has_a_shape() -> None:
     assert params_for("s3").form_fields({})["event"]["enum"] == [
         AUTO,
         *(one.name for one in offered("object")),
     ]
 
 
-def test_the_layers_are_told_as_they_are() -> None:
+def test_the_documented_layers_are_the_real_ones() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    told = re.findall(r"```text\n(dags .*?)```", text, re.DOTALL)[0].splitlines()
+    documented = re.findall(r"```text\n(dags .*?)```", text, re.DOTALL)[0].splitlines()
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = contracts["contracts"][0]["layers"]
     names = [set(re.findall(r"\w+", layer)) for layer in layers]
-    assert [set(line.partition("   ")[0].split()) for line in told] == names
+    assert [set(line.partition("   ")[0].split()) for line in documented] == names

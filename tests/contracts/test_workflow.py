@@ -1,4 +1,4 @@
-"""What the DAG leaves to Airflow: which task makes its state, and where instructions come from."""
+"""What the DAG leaves to Airflow: which task decides its state, and where its input comes from."""
 
 import ast
 from contextlib import closing
@@ -13,7 +13,7 @@ from retrofill.config import params_for
 from retrofill.model.errors import ConfigError
 from retrofill.operators import stored_run
 from retrofill.state.connection import connect
-from retrofill.workflow import forget_dag, maintenance_dag, retrofill_dag
+from retrofill.workflow import STATE_DAGS, retrofill_dag
 
 from tests.integration.opened import open_run
 
@@ -24,8 +24,8 @@ def context(params: dict[str, Any], conf: dict[str, Any] | None) -> Any:
     return {"params": params, "dag_run": SimpleNamespace(conf=conf)}
 
 
-def test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state() -> None:
-    """Airflow takes the state from the leaves; teardowns it runs though all else was skipped."""
+def test_the_last_task_always_runs_and_decides_the_dag_runs_state() -> None:
+    """Airflow takes the state from the leaves; it runs teardowns even if all else was skipped."""
     dag = retrofill_dag("d", source="s3", schedule=None)
     (last,) = [task for task in dag.tasks if not task.downstream_task_ids]
     assert last.task_id == "notify"
@@ -36,14 +36,14 @@ def test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state() -> N
     assert last.upstream_task_ids >= {"next_set", "write_report"}
 
 
-def test_what_calls_waits_for_all_that_may_be_asked_for_before_it() -> None:
-    """A task in between may have been skipped before any of these has begun."""
+def test_invoke_waits_for_every_task_that_may_come_before_it() -> None:
+    """A task in between may have been skipped before these began."""
     dag = retrofill_dag("d", source="s3", schedule=None)
     assert dag.get_task("approve").upstream_task_ids >= {"plan_batches", "canary"}
     assert dag.get_task("invoke").upstream_task_ids >= {"plan_batches", "canary", "approve"}
 
 
-def test_a_dag_run_that_gets_what_it_asks_for_is_taken() -> None:
+def test_a_dag_run_with_its_conf_is_accepted() -> None:
     params = {**ASKED, "max_calls": None}
     assert params_of(context(params, None)) == params
     assert params_of(context(params, {})) == params
@@ -58,9 +58,7 @@ def test_a_dag_run_that_gets_what_it_asks_for_is_taken() -> None:
         ({"no_such": None}, "'no_such'"),
     ],
 )
-def test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused(
-    conf: dict[str, Any], named: str
-) -> None:
+def test_a_dag_run_without_its_conf_is_refused(conf: dict[str, Any], named: str) -> None:
     params = {**ASKED, "preview": False, "max_calls": None}
     with pytest.raises(ConfigError) as refused:
         params_of(context(params, conf))
@@ -68,15 +66,15 @@ def test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused(
     assert "[core] dag_run_conf_overrides_params = False" in str(refused.value)
 
 
-def test_what_a_run_does_is_what_it_was_opened_with(state_dsn: str) -> None:
+def test_a_run_does_what_it_was_opened_with(state_dsn: str) -> None:
     asked = params_for("s3").config({**ASKED, "modified_after": "2026-01-02T03:04:05+01:00"})
     with closing(connect(state_dsn)) as conn:
         ref = open_run(conn, config=asked.as_json())
         assert stored_run(conn, ref)[0] == asked
 
 
-def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
-    """Whoever shows them to people may, and whoever tells of a run that was refused."""
+def test_no_other_task_reads_the_params_of_its_dag_run() -> None:
+    """Exceptions: tasks that only show them, and the one that reports a refused run."""
     trees = [
         ast.parse(Path(room.__file__).read_text())
         for room in (opening, approval, operators, notifying)
@@ -92,15 +90,15 @@ def test_no_further_task_reads_the_params_of_its_dag_run() -> None:
     assert readers == {"OpenRunOperator", "NextSetOperator", "NotifyOperator"}
 
 
-def s3_dag(dag_id: str, **kwargs: Any) -> Any:
-    return retrofill_dag(dag_id, source="s3", **kwargs)
+def s3_dag(dag_id: str) -> Any:
+    return retrofill_dag(dag_id, source="s3", schedule=None)
 
 
-@pytest.mark.parametrize("make", [s3_dag, forget_dag, maintenance_dag])
-def test_an_airflow_that_ignores_conf_runs_the_task_that_says_so(
+@pytest.mark.parametrize("make", [s3_dag, *(kind.make for kind in STATE_DAGS.values())])
+def test_an_airflow_that_ignores_conf_still_runs_the_task_that_reports_it(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It judges the defaults before it runs a task: one that is missing would end them all."""
+    """Airflow checks the defaults before it runs a task: a missing one would fail them all."""
     monkeypatch.setenv("AIRFLOW__CORE__DAG_RUN_CONF_OVERRIDES_PARAMS", "False")
-    dag = make("d") if make is forget_dag else make("d", schedule=None)
+    dag = make("d")
     assert dag.params.validate().keys() == dag.params.keys()

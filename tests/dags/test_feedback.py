@@ -80,7 +80,7 @@ def test_outputs_behind_the_cursor_stop_the_run_at_its_next_set(
     [("out/KEY", 1), ("FOLDER/KEY.json FOLDER/KEY-small.webp", 2)],
     ids=["outputs of the next run", "two outputs an object"],
 )
-def test_outputs_of_the_run_before_are_not_called(
+def test_outputs_of_the_previous_run_are_not_called(
     feeds: World, lambda_client: "LambdaClient", names: str, outputs: int
 ) -> None:
     write(feeds, lambda_client, names)

@@ -41,7 +41,7 @@ def test_maintenance_closes_what_was_abandoned_and_forgets_what_is_old(world: Wo
     states = run_dag(world.environment, {}, "retrofill_maintenance")
     assert [states[name] for name in MAINTENANCE] == ["success", "success", "skipped"]
     assert states["dag_run"] == "success"
-    assert "was abandoned; it is closed as incomplete" in states["log"]
+    assert "was abandoned, and is now closed as incomplete" in states["log"]
     assert "forgot 2 calls of runs closed more than 90 days ago" in states["log"]
     assert say(world, "SELECT state::text FROM retrofill.v_run ORDER BY run_id") == [
         ("complete",), ("incomplete",)
@@ -138,7 +138,7 @@ def test_nothing_is_forgotten_without_a_name(params: dict[str, object]) -> None:
         ForgetParams.from_params(params)
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     with pytest.raises(ConfigError) as found:
         MaintenanceParams.from_params({"keep_calls_days": 0, "keep_results_days": 0, "jobs": "x"})
     assert len(found.value.problems) == 3

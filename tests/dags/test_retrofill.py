@@ -70,7 +70,7 @@ def test_the_live_trigger_is_found_and_its_filter_kept(world: World) -> None:
     world.attach_trigger(".jpg")
     states = world.run(event="auto")
     assert states["dag_run"] == "success"
-    assert "live trigger: s3 by bucket notification new-objects" in states["log"]
+    assert "live trigger: s3 via bucket notification new-objects" in states["log"]
     assert world.outputs() == ["in/a.jpg", "in/c.jpg"]
     report = world.report()
     assert (report["listed"], report["left_out"], report["succeeded"]) == (2, {"filtered": 1}, 2)

@@ -11,7 +11,7 @@ class ObservedAirflow(AirflowApi):
     def dag_runs(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the runs of a DAG, the oldest first."""
         path = f"/api/v2/dags/{dag_id}/dagRuns?order_by=id&limit=100"
-        runs: list[dict[str, Any]] = self._asked("GET", path)["dag_runs"]
+        runs: list[dict[str, Any]] = self._request("GET", path)["dag_runs"]
         return runs
 
     def states(self, dag_id: str, run_id: str) -> dict[str, set[str]]:
@@ -31,20 +31,20 @@ class ObservedAirflow(AirflowApi):
             "include_downstream": True,
             "reset_dag_runs": True,
         }
-        self._asked("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
+        self._request("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", json=asked)
 
     def mark(self, dag_id: str, run_id: str, state: str) -> None:
         """Mark a run as someone does in the UI."""
-        self._asked("PATCH", run_path(dag_id, run_id), json={"state": state})
+        self._request("PATCH", run_path(dag_id, run_id), json={"state": state})
 
     def question(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Return what a run asks a person, and what was answered."""
-        return self._asked("GET", self._question(dag_id, run_id))
+        return self._request("GET", self._question(dag_id, run_id))
 
     def answer(self, dag_id: str, run_id: str, option: str) -> None:
         """Answer what a run asks, as a person does."""
         chosen = {"chosen_options": [option], "params_input": {}}
-        self._asked("PATCH", self._question(dag_id, run_id), json=chosen)
+        self._request("PATCH", self._question(dag_id, run_id), json=chosen)
 
     @staticmethod
     def _question(dag_id: str, run_id: str) -> str:
@@ -52,9 +52,9 @@ class ObservedAirflow(AirflowApi):
 
     def log(self, dag_id: str, run_id: str, task_id: str) -> str:
         """Return the log of the last try of a task."""
-        tries = self._asked("GET", f"{run_path(dag_id, run_id)}/taskInstances/{task_id}")
+        tries = self._request("GET", f"{run_path(dag_id, run_id)}/taskInstances/{task_id}")
         path = f"{run_path(dag_id, run_id)}/taskInstances/{task_id}/logs/{tries['try_number']}"
-        content = self._asked("GET", path, params={"full_content": True})["content"]
+        content = self._request("GET", path, params={"full_content": True})["content"]
         return "\n".join(line for entry in content for line in log_lines(entry))
 
     def page(self, dag_id: str, run_id: str) -> str:
@@ -65,7 +65,7 @@ class ObservedAirflow(AirflowApi):
     def connect(self, conn_id: str, conn_type: str, **fields: str) -> None:
         """Have Airflow keep a connection in its database, encrypted."""
         asked = {"connection_id": conn_id, "conn_type": conn_type, **fields}
-        self._asked("POST", "/api/v2/connections", json=asked)
+        self._request("POST", "/api/v2/connections", json=asked)
 
     def trigger_as_of(
         self, dag_id: str, run_id: str, moment: datetime, params: dict[str, Any] | None = None
@@ -77,16 +77,16 @@ class ObservedAirflow(AirflowApi):
             "run_after": moment.isoformat(),
             "conf": params or {},
         }
-        self._asked("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
+        self._request("POST", f"/api/v2/dags/{dag_id}/dagRuns", json=asked)
 
     def note(self, dag_id: str, run_id: str) -> str:
         """Return the note of a DAG run."""
-        return str(self._asked("GET", run_path(dag_id, run_id))["note"])
+        return str(self._request("GET", run_path(dag_id, run_id))["note"])
 
     def asset_events(self, dag_id: str) -> list[dict[str, Any]]:
         """Return the asset events that runs of a DAG have sent."""
         asked = {"source_dag_id": dag_id}
-        events: list[dict[str, Any]] = self._asked("GET", "/api/v2/assets/events", params=asked)[
+        events: list[dict[str, Any]] = self._request("GET", "/api/v2/assets/events", params=asked)[
             "asset_events"
         ]
         return events
@@ -110,4 +110,4 @@ class ObservedAirflow(AirflowApi):
             "dag_run_conf": {},
             "run_backwards": backwards,
         }
-        self._asked("POST", "/api/v2/backfills", json=asked)
+        self._request("POST", "/api/v2/backfills", json=asked)

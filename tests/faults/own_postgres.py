@@ -14,7 +14,7 @@ from pathlib import Path
 from psycopg2 import sql
 from retrofill.state.migrate import migrate
 
-from stack.services import Postgres, autocommitting, free_port
+from stack.services import Postgres, autocommit_cursor, free_port
 
 _WITHIN_S = 60
 # As safe as one that people rely on, and as small as one of eight on a laptop.
@@ -108,7 +108,7 @@ class OwnPostgres:
 
     def execute(self, statement: sql.Composable | str, database: str = "postgres") -> None:
         """Run a statement as the superuser."""
-        with autocommitting(self.server.dsn(database)) as cur:
+        with autocommit_cursor(self.server.dsn(database)) as cur:
             cur.execute(statement)
 
 

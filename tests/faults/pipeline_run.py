@@ -15,8 +15,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from retrofill.aws.session import CONTROL_PLANE
 from retrofill.config import RunConfig, params_for
-from retrofill.engine.progress import Invoked
-from retrofill.engine.telemetry import Tell
+from retrofill.engine.progress import Invoked, SendMetrics
 from retrofill.functions.aws_lambda.client import invoke_client
 from retrofill.functions.transport.client import HttpClient
 from retrofill.model.delivery import Contract
@@ -91,7 +90,7 @@ class Backfill:
     """After how long a call is given up."""
     control_plane: Config = CONTROL_PLANE
     tries: int = TRIES
-    teller: Callable[[RunConfig, Run, int], Tell] = lambda *_: lambda _: None
+    metrics: Callable[[RunConfig, Run, int], SendMetrics] = lambda *_: lambda _: None
     """Makes what takes what a task tells metrics."""
     keys: list[str] = field(default_factory=list)
     """The keys of the source, once it is served."""
@@ -228,7 +227,7 @@ class Backfill:
             run=run,
             config=self.config,
             stop_asked=stop.is_set,
-            tell=self.teller(self.config, run, 0),
+            send_metrics=self.metrics(self.config, run, 0),
         )
         if self.contract is not None:
             invoker._contract = self.contract  # noqa: SLF001  no param asks for one

@@ -89,7 +89,7 @@ def test_a_wrong_type_is_refused_where_it_is_asked(
 ) -> None:
     params = world.serve("wrong-type", 10)
     before = len(world.airflow.dag_runs("retrofill_s3"))
-    with pytest.raises(ApiError, match="answered 400") as refused:
+    with pytest.raises(ApiError, match="returned 400") as refused:
         world.trigger("wrong-type", params | wrong)
     figures(str(wrong), str(refused.value))
     assert message in str(refused.value)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from stack.endpoint import Reply, Rule
-from stack.scripted import impersonal_environment
+from stack.scripted import clean_environment
 from tests.faults.world import World
 
 DAG = "retrofill_s3"
@@ -68,7 +68,7 @@ def shell(world: World) -> Shell:
     settings = world.settings
     return Shell(
         {
-            **impersonal_environment(),
+            **clean_environment(),
             "PYTHONPATH": os.environ["PYTHONPATH"],
             "AIRFLOW_CONN_RETROFILL_STATE": settings.state_dsn,
             "RETROFILL_AIRFLOW_URL": settings.airflow_url,

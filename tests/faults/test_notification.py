@@ -9,8 +9,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+from airflow.sdk import AssetAlias
 from retrofill import faults
-from retrofill.announcing import alias_of
 from retrofill.faults import InjectedError, Point, armed
 from retrofill.model.errors import NotNotified
 from retrofill.notifying import NotifyOperator
@@ -38,7 +38,7 @@ class World:
         """Do what the task does, for a run that was opened with these params."""
         with closing(psycopg2.connect(self.backfill.dsn)) as conn, conn, conn.cursor() as cur:
             cur.execute("UPDATE retrofill.run SET config = config || %s", (json.dumps(params),))
-        alias = alias_of(self.backfill.job)
+        alias = AssetAlias(self.backfill.job)
         context = {
             "params": {},
             "dag_run": SimpleNamespace(dag_id=self.backfill.job, run_id="run 1"),
@@ -82,7 +82,7 @@ def test_f19_a_notification_that_is_not_taken_fails_the_task_and_is_sent_by_the_
     world: World, fault_table: FaultTable, status: int
 ) -> None:
     world.notices.refusals = [status]
-    with pytest.raises(NotNotified, match="'notices' did not take the notification"):
+    with pytest.raises(NotNotified, match="'notices' did not accept the notification"):
         world.notify(notify_conn_id="notices")
     assert not world.is_notified()
     world.notify(notify_conn_id="notices")

@@ -95,7 +95,7 @@ def _use(machine: Machine) -> None:
     assert machine.shell("id --user").strip() == "50000"
     assert machine.shell("airflow version").strip().endswith(base().airflow)
     machine.shell("pip check")
-    with temporary_postgres(lasting=False) as server:
+    with temporary_postgres(durable=False) as server:
         server.ensure_database("retrofill")
         state = {"AIRFLOW_CONN_RETROFILL_STATE": server.dsn("retrofill", role="retrofill")}
         machine.environment |= state

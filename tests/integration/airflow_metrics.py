@@ -1,4 +1,4 @@
-"""Airflow's own metrics, of whichever Airflow is there: begun anew, as each task begins them."""
+"""Airflow's own metrics, started again as in each task, for any version of Airflow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +19,12 @@ __all__ = ["NoStatsLogger", "backend", "begin", "begun_by_each_task", "otel_logg
 
 
 def begun_by_each_task() -> Any:
-    """Return by what Airflow itself sends, in a task."""
+    """Return the client with which Airflow itself sends metrics in a task."""
     return task_runner.stats if SERIES >= (3, 3) else task_runner.Stats
 
 
 def begin(factory: Callable[..., Any] | None = None) -> None:
-    """Have metrics go another way.
+    """Send metrics another way.
 
     :param factory: which; None: as Airflow is set
     """
@@ -43,7 +43,7 @@ def begin(factory: Callable[..., Any] | None = None) -> None:
 
 
 def backend() -> Any:
-    """Return what sends them."""
+    """Return the client that sends them."""
     if SERIES >= (3, 3):
         return begun_by_each_task()._get_backend()  # noqa: SLF001
     stats.gauge  # noqa: B018  it makes one

@@ -1,6 +1,6 @@
-"""Airflow's API server as far as a page of a plugin needs it: permissions, and the audit log.
+"""Airflow's API server, as far as a plugin's page needs it: permissions and the audit log.
 
-Import it within a test: a library of Airflow's warns when it is imported.
+Import it within a test: a library of Airflow warns when it is imported.
 """
 
 import json
@@ -55,9 +55,9 @@ def serving() -> Iterator[TestClient]:
 
 
 class PerDagAuthManager(SimpleAuthManager):
-    """Airflow's simple auth manager, with users who may only do something with some DAGs.
+    """Airflow's simple auth manager, with users whose permissions cover only some DAGs.
 
-    These are named behind an @: ``d`` for all that the role may do, ``d:GET`` to see it.
+    The DAGs follow an @: ``d`` for all that the role may do, ``d:GET`` to only see it.
     """
 
     def is_authorized_dag(
@@ -78,16 +78,16 @@ class PerDagAuthManager(SimpleAuthManager):
 
 
 def as_role(role: str) -> dict[str, str]:
-    """Return the cookie of somebody who has signed in with that role.
+    """Return the cookie of a user who has signed in with that role.
 
-    :param role: such as ``VIEWER``, or ``USER@d,e:GET`` of one who has it for d, and may see e
+    :param role: such as ``VIEWER``, or ``USER@d,e:GET`` of a user who has it for d and may see e
     """
     user = SimpleAuthManagerUser(username=f"the-{role}", role=role.partition("@")[0])
     return {"Cookie": f"_token={get_auth_manager().generate_jwt(user)}"}
 
 
 def add_dag(dag_id: str, *, tags: Sequence[str] = (), **facts: Any) -> None:
-    """Have Airflow know a DAG."""
+    """Register a DAG with Airflow."""
     with create_session() as session:
         session.merge(DagBundleModel(name="b"))
         session.flush()
@@ -97,13 +97,13 @@ def add_dag(dag_id: str, *, tags: Sequence[str] = (), **facts: Any) -> None:
 
 
 def break_file(name: str, error: str) -> None:
-    """Have Airflow fail to import a DAG file."""
+    """Make Airflow fail to import a DAG file."""
     with create_session() as session:
         session.add(ParseImportError(filename=name, bundle_name="b", stacktrace=error))
 
 
 def add_triggerer(alive_at: datetime) -> None:
-    """Have Airflow have a triggerer that showed life at some time."""
+    """Give Airflow a triggerer with its last heartbeat at this time."""
     with create_session() as session:
         job = Job(job_type="TriggererJob", state="running")
         job.latest_heartbeat = alive_at
@@ -111,21 +111,21 @@ def add_triggerer(alive_at: datetime) -> None:
 
 
 def write_dag(dag: DAG) -> None:
-    """Have Airflow know a DAG as if it had parsed it: it can be triggered."""
+    """Register a DAG as if Airflow had parsed it, so that it can be triggered."""
     synchronize_log_template()
     add_dag(dag.dag_id)
     SerializedDagModel.write_dag(LazyDeserializedDAG.from_dag(dag), bundle_name="b")
 
 
 def confs_of(dag_id: str) -> list[tuple[str, str | None, dict[str, Any]]]:
-    """Return id, who triggered it, and what it was triggered with, of each DAG run of a DAG."""
+    """Return the id, user and conf of each DAG run of a DAG."""
     with create_session() as session:
         runs = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id))
         return [(run.run_id, run.triggering_user_name, run.conf) for run in runs]
 
 
 def add_dag_run(dag_id: str, dag_run_id: str, state: DagRunState) -> None:
-    """Have Airflow have a DAG run in some state."""
+    """Give Airflow a DAG run in some state."""
     with create_session() as session:
         session.add(
             DagRun(dag_id=dag_id, run_id=dag_run_id, state=state, run_type=DagRunType.MANUAL)
@@ -133,10 +133,10 @@ def add_dag_run(dag_id: str, dag_run_id: str, state: DagRunState) -> None:
 
 
 def leave_xcom(dag_id: str, dag_run_id: str, task_id: str, key: str, value: str) -> None:
-    """Have a task of a DAG run leave a value, as the API server stores it."""
+    """Store an XCom value of a task, as the API server does."""
     row = (1, task_id, -1, key, dag_id, dag_run_id, json.dumps(value), "2026-01-01")
     with settings.engine.connect() as conn:
-        # The row alone: neither the DAG run nor its tasks are there.
+        # Only the row: neither the DAG run nor its tasks exist.
         conn.exec_driver_sql("PRAGMA foreign_keys = OFF")
         conn.exec_driver_sql(
             "INSERT INTO xcom (dag_run_id, task_id, map_index, key, dag_id, run_id, value,"
@@ -148,14 +148,14 @@ def leave_xcom(dag_id: str, dag_run_id: str, task_id: str, key: str, value: str)
 
 
 def audit_log(dag_id: str) -> list[tuple[str, str, str]]:
-    """Return event, user and value of each entry about a DAG."""
+    """Return the event, user and value of each entry about a DAG."""
     with create_session() as session:
         entries = session.scalars(select(Log).where(Log.dag_id == dag_id).order_by(Log.id))
         return [(entry.event, entry.owner, json.loads(entry.extra)["value"]) for entry in entries]
 
 
 def routes() -> set[tuple[str, str]]:
-    """Return method and path of each route of the pages, and of what is mounted below them."""
+    """Return method and path of each route of the pages and of apps mounted below them."""
     return set(_routes(app(), ""))
 
 

@@ -1,4 +1,4 @@
-"""Certificates for servers on 127.0.0.1, by an authority that nobody trusts unless told to."""
+"""Certificates for servers on 127.0.0.1, by an authority that clients must be set to trust."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -21,7 +21,7 @@ _SIGNS = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
-"""What an authority's key is for. From 3.13 on Python asks for this, and for each key's name."""
+"""The usage of an authority's key. Python requires it from 3.13 on, and each key's name."""
 
 
 class Certificates(NamedTuple):
@@ -30,7 +30,7 @@ class Certificates(NamedTuple):
 
 
 def make_certificates(directory: Path) -> Certificates:
-    """Make a certificate authority of our own, and a server's certificate by it."""
+    """Make a certificate authority and a server certificate that it signs."""
     now = datetime.now(UTC)
 
     def certificate(

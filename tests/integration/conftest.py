@@ -1,4 +1,4 @@
-"""Airflow's API server with our pages, for the tests of all of them."""
+"""Airflow's API server with our pages, shared by their tests."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.integration.web import Web
 
 @pytest.fixture
 def web(state_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, made up for these tests " * 2)
+    monkeypatch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", "one secret, only for these tests " * 2)
     monkeypatch.setenv(
         "AIRFLOW__CORE__AUTH_MANAGER", "tests.integration.api_server.PerDagAuthManager"
     )

@@ -1,4 +1,4 @@
-"""A run that is open, for tests of what happens inside one."""
+"""An open run, for tests of what happens during one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -39,24 +39,24 @@ _identifier = identifier_of("s3://bucket")
 
 
 def item(key: str, etag: str = "e") -> Item:
-    """Make an item of the source of these tests."""
+    """Make an item of these tests' source."""
     return Item(_identifier(key, etag), key, pack(10, MOMENT, etag, ""))
 
 
 def page(items: Sequence[Item], **left_out: int) -> Page:
-    """Make a page that ends with the last of some items."""
+    """Make a page of these items."""
     return Page(list(items), items[-1].key, left_out)
 
 
 def open_job(conn: connection, name: str = "job") -> int:
-    """Remember a job."""
+    """Store a job."""
     return runs.remember_job(conn, Job(name, "f" * 32, "s3://bucket", "f", "s3"))
 
 
 def new_run(job_id: int, dag_run_id: str = "r", **changed: Any) -> NewRun:
-    """Return what is known of a run of a job before it is opened.
+    """Return a run of a job as it is before it opens.
 
-    :param changed: limits, or fields of the run, that are not as usual
+    :param changed: limits or fields of the run that differ from the usual ones
     """
     names = changed.keys() & {field.name for field in fields(Limits)}
     allowed = LIMITS | {name: changed.pop(name) for name in names}
@@ -82,7 +82,7 @@ def open_run(
     partitions: int = 1,
     **changed: Any,
 ) -> SetRef:
-    """Open a run with so many partitions; see `new_run` for what else may be asked for."""
+    """Open a run with this many partitions; see `new_run` for its other params."""
     new = new_run(open_job(conn), dag_run_id, max_items_per_set=max_items, **changed)
     ref = runs.open_run(conn, new, FUNCTION)
     runs.add_partitions(conn, ref.run_id, [(no, f"part {no}", {}) for no in range(partitions)])
@@ -91,11 +91,11 @@ def open_run(
 
 @dataclass(frozen=True)
 class StillAirflow:
-    """An Airflow of which some DAG runs live, and that keeps what it is told."""
+    """An Airflow with some active DAG runs that records what is reported to it."""
 
     is_alive: Callable[[str, Sequence[str]], bool]
-    told: list[int] = field(default_factory=list)
-    """The runs that were abandoned."""
+    reported: list[int] = field(default_factory=list)
+    """The runs reported as abandoned."""
 
     most_mapped: int = 1_024
 
@@ -109,17 +109,17 @@ class StillAirflow:
 
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
         del conn
-        self.told.append(run.run_id)
+        self.reported.append(run.run_id)
 
     def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
-        """Say nothing: no DAG is paused."""
+        """Report nothing: no DAG is paused."""
 
 
 ALL_LIVE = StillAirflow(lambda _dag_id, _dag_run_ids: True)
 
 
 def close(conn: connection, run_id: int, *, complete: bool) -> None:
-    """Close a run as complete or incomplete, whatever is left of it."""
+    """Close a run as complete or incomplete, whatever its items."""
     status = "complete" if complete else "incomplete"
     with conn, conn.cursor() as cur:
         cur.execute(
@@ -134,7 +134,7 @@ def change_limits(conn: connection, run_id: int, **changes: float | None) -> Non
 
 
 def open_next_set(conn: connection, ref: SetRef, *, max_items: int) -> SetRef:
-    """Open the next set of a run, with room for so many items."""
+    """Open the next set of a run, with room for this many items."""
     change_limits(conn, ref.run_id, max_items_per_set=max_items)
     return runs.open_next_set(conn, ref)
 
@@ -164,7 +164,7 @@ def entries_of(lease: BatchLease) -> list[Entry]:
     """Return the items that are left of a batch, as the entries of calls."""
     seqs, items, histories = left_of(lease)
     return [
-        Entry(seq, item, *histories.get(seq, ())[:-1])
+        histories[seq].entry(seq, item) if seq in histories else Entry(seq, item)
         for seq, item in zip(seqs, items, strict=True)
     ]
 

@@ -1,4 +1,4 @@
-"""What may stand between a client and Postgres: a pooler as it comes, and TLS.
+"""Fronts between a client and Postgres: a pooler with default settings, and TLS.
 
 Formats: https://www.postgresql.org/docs/current/protocol-message-formats.html.
 """
@@ -23,16 +23,16 @@ _TRACKED = {
     "application_name", "client_encoding", "database", "datestyle", "standard_conforming_strings",
     "timezone", "user",
 }  # fmt: skip
-"""What PgBouncer takes at the start: https://www.pgbouncer.org/config.html."""
+"""The startup parameters of PgBouncer: https://www.pgbouncer.org/config.html."""
 
-_TOLD = (
+_REPORTED = (
     "server_version", "server_encoding", "client_encoding", "DateStyle", "TimeZone",
     "integer_datetimes", "standard_conforming_strings",
 )  # fmt: skip
 
 
 class Front:
-    """Listens before a server; each client is served by a thread of its own."""
+    """Listens in front of a server; each client has its own thread."""
 
     def __init__(self, dsn: str) -> None:
         self._server = parse_dsn(dsn)
@@ -43,7 +43,7 @@ class Front:
 
     @property
     def dsn(self) -> str:
-        """Where its clients connect."""
+        """The address to which its clients connect."""
         host, port = self._listener.getsockname()
         return make_dsn(**{**self._server, "host": host, "port": port})
 
@@ -75,9 +75,9 @@ class Front:
 
 
 class Pooler(Front):
-    """Gives each transaction of a client the server connection that has rested longest.
+    """Gives each transaction of a client the server connection that was idle longest.
 
-    :param refusal: what it says of a parameter at the start that it does not take
+    :param refusal: its error for a startup parameter that it does not accept
     """
 
     def __init__(self, dsn: str, refusal: str = "unsupported startup parameter: {name}") -> None:
@@ -112,11 +112,11 @@ class Pooler(Front):
 
     def _parameters(self) -> bytes:
         known = self._own[0].info
-        told = [f"{name}\0{known.parameter_status(name)}\0".encode() for name in _TOLD]
-        return b"".join(_message(b"S", each) for each in told)
+        reported = [f"{name}\0{known.parameter_status(name)}\0".encode() for name in _REPORTED]
+        return b"".join(_message(b"S", each) for each in reported)
 
     def _pass_on_a_transaction(self, client: socket.socket) -> bool:
-        """Join a client and a server until the server is out of a transaction."""
+        """Connect a client and a server until the server is outside a transaction."""
         said = client.recv(65_536)
         if not said or said[:1] == b"X":
             return False
@@ -139,7 +139,7 @@ class Pooler(Front):
 
 
 class TlsFront(Front):
-    """Lets in who comes by TLS, as a server with ``hostssl`` alone in its pg_hba.conf does.
+    """Accepts only TLS, like a server with only ``hostssl`` in its pg_hba.conf.
 
     :param certificate: with its key
     """
@@ -177,7 +177,7 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def _start(client: socket.socket) -> bytes:
-    """Read one of the messages that have no kind, which come before all others."""
+    """Read a startup message; these come first and have no kind."""
     return _read(client, struct.unpack("!I", _read(client, 4))[0] - 4)
 
 
@@ -204,6 +204,6 @@ AnyFront = TypeVar("AnyFront", bound=Front)
 
 @contextmanager
 def before(dsn: str, kind: type[AnyFront], *how: Any) -> Iterator[AnyFront]:
-    """Have something stand before the server of an address."""
+    """Put a front before the server of an address."""
     with closing(kind(dsn, *how)) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Servers that the scripted endpoint does not stand for: raw answers, and a proxy."""
+"""Servers that the scripted endpoint does not cover: raw responses, and a proxy."""
 
 import socket
 import ssl
@@ -15,7 +15,7 @@ class Request(NamedTuple):
 
 
 class RawServer:
-    """Answers each request with the bytes that a function gives; None closes the connection."""
+    """Answers each request with the bytes that a function returns; None closes the connection."""
 
     def __init__(
         self, answer: Callable[[Request], bytes | None], context: ssl.SSLContext | None = None
@@ -106,7 +106,7 @@ def http_answer(body: bytes = b"null", *headers: str, status: str = "200 OK") ->
 
 
 class Proxy(RawServer):
-    """A proxy that tunnels, and that answers itself what it should forward."""
+    """A proxy that tunnels, and answers itself instead of forwarding."""
 
     def __init__(self, tunnel_to: int | None = None) -> None:
         super().__init__(lambda _: http_answer(b'"forwarded"'))

@@ -1,4 +1,4 @@
-"""The note of a DAG run, written by Airflow's REST API as its connection says."""
+"""The note of a DAG run, written via Airflow's REST API as its connection defines."""
 
 import json
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from tests.integration.raw_server import RawServer, Request, http_answer
 
 
 def airflow(status: str = "200 OK", before: str | None = None) -> RawServer:
-    """Return what gives a token to whoever asks, and has a DAG run with a note."""
+    """Return a server that gives anyone a token and has a DAG run with a note."""
 
     def answer(request: Request) -> bytes:
         if "/auth/token" in request.line:
@@ -29,7 +29,7 @@ def written(monkeypatch: pytest.MonkeyPatch, server: RawServer, *lines: str, **m
     note(context, *lines)
 
 
-def test_it_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     with airflow() as server:
         written(monkeypatch, server, "run 1 of j", "complete: 5 succeeded")
         asked, got, put = server.requests
@@ -48,9 +48,7 @@ def test_it_is_written_as_the_user_of_the_connection(monkeypatch: pytest.MonkeyP
         ("Retrofill: an older one", "Retrofill: r"),
     ],
 )
-def test_what_people_have_written_before_it_stays(
-    monkeypatch: pytest.MonkeyPatch, before: str, after: str
-) -> None:
+def test_an_existing_note_is_kept(monkeypatch: pytest.MonkeyPatch, before: str, after: str) -> None:
     with airflow(before=before) as server:
         written(monkeypatch, server, "r", login="", password="token")  # noqa: S106
         _, put = server.requests
@@ -58,7 +56,7 @@ def test_what_people_have_written_before_it_stays(
     assert json.loads(put.body) == {"note": after}
 
 
-def test_it_is_no_longer_than_airflow_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_is_cut_to_airflows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     with airflow() as server:
         written(monkeypatch, server, "r" * 2_000, login="")
         _, put = server.requests
@@ -66,7 +64,7 @@ def test_it_is_no_longer_than_airflow_takes(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "500 Oh"])
-def test_a_note_that_nobody_may_write_is_logged_only(
+def test_a_note_that_is_refused_is_only_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
     with airflow(status) as server:
@@ -76,7 +74,7 @@ def test_a_note_that_nobody_may_write_is_logged_only(
     assert "secret" not in caplog.text
 
 
-def test_a_connection_without_a_url_is_logged_only(
+def test_a_connection_without_a_url_is_only_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with airflow() as server:
@@ -85,21 +83,21 @@ def test_a_connection_without_a_url_is_logged_only(
     assert "written: the connection retrofill_airflow: 'http://…'" in caplog.text
 
 
-def test_what_is_no_airflow_is_logged_only(
+def test_a_server_that_is_not_airflow_is_only_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RawServer(lambda _: http_answer(b"[]")) as server:
         written(monkeypatch, server, "r")
-    assert "something else than Airflow answers" in caplog.text
+    assert "is not Airflow" in caplog.text
 
 
-def test_without_a_connection_none_is_written(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_connection_no_note_is_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     context: Any = {"dag_run": SimpleNamespace(dag_id="d", run_id="r")}
     note(context, "r")
     assert "no note is written: there is no connection retrofill_airflow" in caplog.text
 
 
-def test_the_asset_of_a_job_is_a_uri_whatever_the_jobs_name() -> None:
+def test_the_asset_of_any_job_is_a_uri() -> None:
     assert asset_of("thumbnails").uri == "retrofill://jobs/thumbnails"
     assert asset_of("s3://b/ → f").uri == "retrofill://jobs/s3%3A%2F%2Fb%2F%20%E2%86%92%20f"

@@ -1,4 +1,4 @@
-"""Approvals on a real Postgres: what is withdrawn, what stays, and that nothing is called twice."""
+"""Approvals on a real Postgres: what is withdrawn and what stays; nothing is called twice."""
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -9,7 +9,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.config import RunConfig
 from retrofill.faults import InjectedError, Point, injected
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.calls import EndedCall, Settlement
 from retrofill.model.errors import ConfigError, RunIncomplete
 from retrofill.model.report import Report
@@ -60,18 +60,18 @@ def config_of(run: Run) -> RunConfig:
 
 
 def waiting(conn: connection, dag_run_id: str = "r", keys: list[str] = KEYS) -> SetRef:
-    """Open a run that lists some items, plans what is nobody's, and waits for a person."""
+    """Open a run that lists some items, plans those of no other run, and waits for approval."""
     ref = open_run(conn, dag_run_id, config=ASKED)
     enqueue(conn, ref, [item(key) for key in keys])
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     return ref
 
 
 def reject(conn: connection, ref: SetRef, by: str = "Ada") -> None:
-    answer = Answer.REJECTED if by else Answer.EXPIRED
-    approve.answered(conn, runs.get_run(conn, ref.run_id), answer, by)
+    answer = ApprovalStatus.REJECTED if by else ApprovalStatus.EXPIRED
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), answer, by)
 
 
 def closed(conn: connection, ref: SetRef) -> Report:
@@ -90,7 +90,7 @@ def extents(conn: connection) -> list[tuple[Any, ...]]:
     ("by", "why"),
     [("Ada", "the plan was rejected by Ada at 2"), ("", "nobody approved the plan by 2")],
 )
-def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
+def test_a_rejected_or_expired_plan_leaves_nothing_behind_and_is_reported(
     state_dsn: str, conn: connection, by: str, why: str
 ) -> None:
     ref = waiting(conn)
@@ -114,7 +114,7 @@ def test_what_is_rejected_or_expires_leaves_nothing_behind_and_says_so(
     assert check_now(state_dsn, "job") == []
 
 
-def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
+def test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes(
     conn: connection,
 ) -> None:
     ref = waiting(conn)
@@ -124,17 +124,20 @@ def test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes(
             " limits = limits || '{\"max_minutes\": 5}', approval = approval ||"
             " jsonb_build_object('asked_at', clock_timestamp() - interval '3 days')"
         )
-    assert approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Ada")
+    run = runs.get_run(conn, ref.run_id)
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approval = runs.get_run(conn, ref.run_id).approval
     assert approval is not None
-    assert (approval.status, approval.by) == (Answer.APPROVED, "Ada")
+    assert (approval.status, approval.by) == (ApprovalStatus.APPROVED, "Ada")
     assert keys_in(conn, "in_process") == KEYS
     assert limits.stop_if_late(conn, ref.run_id) is None
     report = runs.get_report(conn, ref.run_id)
     assert (report.status, report.stop_reason, report.withdrawn) == ("open", None, 0)
 
 
-def test_what_another_open_run_waits_for_is_left_to_it(state_dsn: str, conn: connection) -> None:
+def test_items_that_another_open_run_waits_for_are_left_to_it(
+    state_dsn: str, conn: connection
+) -> None:
     ref = waiting(conn)
     other = open_run(conn, "other")
     assert enqueue(conn, other, [item(key) for key in ("c", "d", "x")]).new == 1
@@ -143,13 +146,13 @@ def test_what_another_open_run_waits_for_is_left_to_it(state_dsn: str, conn: con
     report = closed(conn, ref)
     assert (report.withdrawn, report.items_left) == (6, 2)
     assert check_now(state_dsn, "job") == []
-    # What is left to it, the other run takes over like anything that a closed run has left.
+    # The other run takes these over, like all items of a closed run.
     planned = plan_batches(conn, other, ALL_LIVE)
     assert sum(int(batch["label"].split()[3]) for batch in planned) == 3
     assert runs.get_report(conn, other.run_id).resumed == 2
 
 
-def test_what_earlier_runs_left_behind_stays_with_them(state_dsn: str, conn: connection) -> None:
+def test_items_that_earlier_runs_left_stay_with_them(state_dsn: str, conn: connection) -> None:
     first = open_run(conn, "first")
     enqueue(conn, first, [item(key) for key in "ab"])
     close(conn, first.run_id, complete=False)
@@ -166,7 +169,7 @@ def test_what_earlier_runs_left_behind_stays_with_them(state_dsn: str, conn: con
     assert runs.get_report(conn, following.run_id).resumed == 2
 
 
-def test_what_was_called_stays_recorded(state_dsn: str, conn: connection) -> None:
+def test_calls_stay_recorded(state_dsn: str, conn: connection) -> None:
     ref = waiting(conn)
     with closing(taken(state_dsn)) as lease:
         good, bad, *_ = calls = calls_of(lease)
@@ -184,9 +187,7 @@ def test_what_was_called_stays_recorded(state_dsn: str, conn: connection) -> Non
     assert check_now(state_dsn, "job") == []
 
 
-def test_what_was_redriven_is_back_in_quarantine_as_it_was(
-    state_dsn: str, conn: connection
-) -> None:
+def test_redriven_items_return_to_quarantine_unchanged(state_dsn: str, conn: connection) -> None:
     quarantined(state_dsn, conn)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT * FROM retrofill.quarantine ORDER BY item_key")
@@ -195,12 +196,12 @@ def test_what_was_redriven_is_back_in_quarantine_as_it_was(
     assert redrive_quarantine(conn, ref, 0, redriving()) == {"redriven": 10}
     plan_batches(conn, ref, ALL_LIVE)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     reject(conn, ref)
     assert (keys_in(conn, "in_process"), keys_in(conn, "quarantine")) == ([], BAD)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT * FROM retrofill.quarantine ORDER BY item_key")
-        # All but its number, which is that of its last time in process.
+        # All but its number, which comes from its last time in process.
         assert [row[:6] + row[7:] for row in cur.fetchall()] == before
         cur.execute("SELECT count(*) FROM retrofill.redriven")
         assert cur.fetchone() == (0,)
@@ -210,7 +211,7 @@ def test_what_was_redriven_is_back_in_quarantine_as_it_was(
 
 
 @pytest.mark.parametrize("point", [Point.APPROVAL_ANSWERED, Point.WITHDRAWING])
-def test_a_task_that_dies_behind_a_commit_is_gone_on_with(
+def test_a_withdrawal_continues_after_its_task_died(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
     monkeypatch.setattr(approvals, "EXTENTS", 1)
@@ -222,7 +223,7 @@ def test_a_task_that_dies_behind_a_commit_is_gone_on_with(
 
     with injected(die), pytest.raises(InjectedError):
         reject(conn, ref)
-    assert keys_in(conn, "in_process"), "all is withdrawn already: nothing was broken off"
+    assert keys_in(conn, "in_process"), "all is withdrawn already: nothing was interrupted"
     assert check_now(state_dsn, "job") == []
     with pytest.raises(RunIncomplete, match="rejected by Ada"):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
@@ -231,7 +232,9 @@ def test_a_task_that_dies_behind_a_commit_is_gone_on_with(
 
 
 @pytest.mark.parametrize("point", [Point.APPROVAL_ANSWERED, Point.WITHDRAWING])
-def test_where_no_other_try_comes_closing_goes_on_with_it(conn: connection, point: Point) -> None:
+def test_closing_continues_a_withdrawal_that_no_try_continues(
+    conn: connection, point: Point
+) -> None:
     ref = waiting(conn)
 
     def die(reached: Point) -> None:
@@ -244,22 +247,22 @@ def test_where_no_other_try_comes_closing_goes_on_with_it(conn: connection, poin
     assert (report.withdrawn, report.items_left, keys_in(conn, "in_process")) == (8, 0, [])
 
 
-def test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind(
+def test_a_run_whose_dag_run_ends_while_it_waits_leaves_nothing_behind(
     conn: connection,
 ) -> None:
-    """As when somebody marks it as failed: Airflow still runs its notify."""
+    """As when someone marks it as failed: Airflow still runs `notify`."""
     ref = waiting(conn)
-    told: list[Report] = []
+    reports: list[Report] = []
     with pytest.raises(RunIncomplete, match="before anybody approved"):
-        conclude(conn, ref, ALL_LIVE, told.append)
-    (report,) = told
+        conclude(conn, ref, ALL_LIVE, reports.append)
+    (report,) = reports
     assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
     assert report.stop_reason == "the run ended before anybody approved its plan"
     with pytest.raises(RunIncomplete):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
 
 
-def test_a_run_that_waits_for_days_is_left_alone_while_its_dag_run_lives(
+def test_a_run_may_wait_for_days_while_its_dag_run_is_active(
     conn: connection,
 ) -> None:
     ref = waiting(conn)
@@ -271,12 +274,12 @@ def test_a_run_that_waits_for_days_is_left_alone_while_its_dag_run_lives(
     assert (report.status, report.withdrawn, report.items_left) == ("incomplete", 8, 0)
 
 
-def test_two_runs_of_a_job_that_wait_keep_apart(state_dsn: str, conn: connection) -> None:
+def test_two_waiting_runs_of_a_job_do_not_mix(state_dsn: str, conn: connection) -> None:
     first = waiting(conn, "first", list("abcd"))
     second = waiting(conn, "second", KEYS)
     assert runs.get_report(conn, second.run_id).new == 4
     reject(conn, first)
-    # The second run has listed all of the first one's.
+    # The second run has listed all items of the first.
     assert keys_in(conn, "in_process") == KEYS
     reject(conn, second, "")
     assert closed(conn, second).withdrawn == 4
@@ -289,22 +292,22 @@ def test_two_runs_of_a_job_that_wait_keep_apart(state_dsn: str, conn: connection
     assert runs.get_report(conn, third.run_id).resumed == 4
 
 
-def test_nothing_is_called_that_was_not_approved(conn: connection) -> None:
+def test_only_approved_items_are_called(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
     run = runs.get_run(conn, ref.run_id)
-    with pytest.raises(ConfigError, match="nobody was asked about the plan"):
+    with pytest.raises(ConfigError, match="nobody was asked to approve the plan"):
         approve.require_approved(config_of(run), run)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     run = runs.get_run(conn, ref.run_id)
     approve.require_approved(config_of(run), run)
-    # Who clears the task is asked again, and until then nothing more is called.
-    approve.ask(conn, run, config_of(run), PLAN, "3")
+    # After the task is cleared it asks again, and until then nothing more is called.
+    approve.request_approval(conn, run, config_of(run), PLAN, "3")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(ConfigError, match="the plan waits for approval"):
         approve.require_approved(config_of(run), run)
@@ -312,28 +315,28 @@ def test_nothing_is_called_that_was_not_approved(conn: connection) -> None:
     approve.require_approved(replace(never, approval=type(never.approval)()), run)
 
 
-def test_who_answers_first_has_answered(conn: connection) -> None:
+def test_the_first_answer_counts(conn: connection) -> None:
     ref = waiting(conn)
     reject(conn, ref)
     with pytest.raises(RunIncomplete, match="rejected by Ada"):
-        approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.APPROVED, "Bob")
+        approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.APPROVED, "Bob")
     run = runs.get_run(conn, ref.run_id)
     with pytest.raises(RunIncomplete, match="is closed"):
-        approve.ask(conn, run, config_of(run), PLAN, "3")
+        approve.request_approval(conn, run, config_of(run), PLAN, "3")
 
 
-def test_an_approval_is_taken_back_if_it_cannot_be_kept(conn: connection) -> None:
+def test_an_approval_becomes_void_if_the_plan_changed(conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
-    approve.avoid(conn, run, "function: version was 1, and is now 2")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
+    approve.void_approval(conn, run, "function: version was 1, and is now 2")
     report = closed(conn, ref)
     assert (report.status, report.withdrawn, keys_in(conn, "in_process")) == ("incomplete", 8, [])
     assert report.stop_reason == "function: version was 1, and is now 2"
     assert report.approval["status"] == "void"
 
 
-def test_a_run_that_asks_nobody_is_closed_as_before(conn: connection) -> None:
+def test_a_run_without_approval_closes_normally(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
@@ -343,7 +346,7 @@ def test_a_run_that_asks_nobody_is_closed_as_before(conn: connection) -> None:
 
 
 @pytest.mark.parametrize("point", [Point.APPROVAL_ASKED, Point.PLAN_STORED])
-def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Point) -> None:
+def test_a_task_that_dies_while_asking_asks_again(conn: connection, point: Point) -> None:
     ref = open_run(conn, config=ASKED)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
@@ -354,50 +357,48 @@ def test_a_task_that_dies_while_it_asks_asks_again(conn: connection, point: Poin
             raise InjectedError(reached)
 
     with injected(die), pytest.raises(InjectedError):
-        approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.ask(conn, run, config_of(run), PLAN, "0")
-    assert approve.answered(conn, run, Answer.APPROVED, "Ada")
+        approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "0")
+    assert approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     assert approve.was_approved(runs.get_run(conn, ref.run_id), "0")
     assert not approve.was_approved(runs.get_run(conn, ref.run_id), "3")
     assert keys_in(conn, "in_process") == KEYS
 
 
-def test_the_limits_that_are_shown_are_those_that_run(conn: connection) -> None:
+def test_the_shown_limits_are_those_that_apply(conn: connection) -> None:
     ref = open_run(conn, config=ASKED, max_concurrency=7)
     run = runs.get_run(conn, ref.run_id)
-    assert "- limits: 7 calls in flight" in approve.ask(conn, run, config_of(run), PLAN, "0")
+    assert "- limits: 7 calls in flight" in approve.request_approval(
+        conn, run, config_of(run), PLAN, "0"
+    )
     stored = runs.get_run(conn, ref.run_id).plan
     assert stored is not None
     assert stored["limits"]["max_concurrency"] == 7
 
 
-def test_who_is_asked_again_sees_what_was_called_meanwhile(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_second_question_shows_the_calls_made_since(state_dsn: str, conn: connection) -> None:
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
         lease.release(done=False)
-    text = approve.ask(conn, run, config_of(run), PLAN, "3")
+    text = approve.request_approval(conn, run, config_of(run), PLAN, "3")
     deadline, called, *_ = text.splitlines()
     assert deadline.startswith("- answer until: 2")
     assert called == "- called so far: 2 items in 2 calls"
 
 
-def test_nobody_is_asked_about_a_run_that_was_stopped(conn: connection) -> None:
+def test_a_stopped_run_asks_for_no_approval(conn: connection) -> None:
     ref = open_run(conn, config=ASKED)
     limits.stop(conn, ref.run_id, "stopped by a user")
     with pytest.raises(RunIncomplete, match="stopped by a user"):
         approve.plan_to_approve(conn, runs.get_run(conn, ref.run_id))
 
 
-def test_a_person_is_asked_as_long_as_anything_may_come_to_be_called(
-    state_dsn: str, conn: connection
-) -> None:
+def test_approval_is_asked_for_while_any_call_is_possible(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn, config=ASKED, partitions=2)
 
     def is_asked() -> bool:
@@ -407,7 +408,7 @@ def test_a_person_is_asked_as_long_as_anything_may_come_to_be_called(
 
     enqueue(conn, ref, [item("a")], 0)
     plan_batches(conn, ref, ALL_LIVE)
-    assert is_asked(), "a partition is not listed"
+    assert is_asked(), "a partition is not listed yet"
     enqueue(conn, ref, [item("b")], 1)
     plan_batches(conn, ref, ALL_LIVE)
     assert is_asked(), "two items are left"
@@ -426,13 +427,13 @@ def test_a_person_is_asked_as_long_as_anything_may_come_to_be_called(
             " SELECT %s, 0, 9, int8multirange(int8range(seq, seq + 1)) FROM retrofill.in_process",
             (ref.run_id,),
         )
-    assert is_asked(), "another run has in process what this one has listed"
+    assert is_asked(), "another run has this run's items in process"
 
 
-def test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared(
+def test_items_that_a_closed_run_waits_for_are_left_until_it_is_cleared(
     state_dsn: str, conn: connection
 ) -> None:
-    """Else that would find nothing waiting any more, and be complete without these items."""
+    """Otherwise it would find no waiting item and be complete without these items."""
     ref = waiting(conn)
     other = open_run(conn, "other")
     assert enqueue(conn, other, [item(key) for key in ("c", "d")]).new == 0
@@ -441,28 +442,28 @@ def test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared(
     reject(conn, ref)
     closed(conn, ref)
     runs.reopen(conn, other.run_id)
-    assert close_run(conn, other, ALL_LIVE), "the next set takes over what the first run left"
+    assert close_run(conn, other, ALL_LIVE), "the next set takes over the first run's items"
     assert keys_in(conn, "in_process") == ["c", "d"]
     assert check_now(state_dsn, "job") == []
 
 
-def test_what_was_planned_twice_is_given_back_once(state_dsn: str, conn: connection) -> None:
+def test_items_planned_twice_are_given_back_once(state_dsn: str, conn: connection) -> None:
     first = open_run(conn, "first")
     enqueue(conn, first, [item(key) for key in "abcd"])
     close(conn, first.run_id, complete=False)
     ref = waiting(conn)
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)[:2]
         lease.settle(Settlement(), calls)
         lease.settle(success(*calls), [])
         lease.release(done=False)
     assert closed(conn, ref).items_left == 6
-    # Somebody clears plan_batches and what is behind it.
+    # Someone clears plan_batches and its downstream tasks.
     runs.reopen(conn, ref.run_id)
     plan_batches(conn, ref, ALL_LIVE)
-    assert approve.ask(conn, run, config_of(run), PLAN, "3")
+    assert approve.request_approval(conn, run, config_of(run), PLAN, "3")
     reject(conn, ref)
     report = closed(conn, ref)
     assert (report.resumed, report.succeeded, report.withdrawn, report.items_left) == (2, 2, 4, 0)

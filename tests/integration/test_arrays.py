@@ -1,4 +1,4 @@
-"""Arrays written out as one value, as Postgres reads them."""
+"""Arrays written as one value, in Postgres's format."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,19 +33,19 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 @pytest.mark.parametrize("values", [[], TEXTS, *([one] for one in TEXTS)])
-def test_texts_arrive_as_they_are(conn: connection, values: list[str]) -> None:
+def test_texts_arrive_unchanged(conn: connection, values: list[str]) -> None:
     with conn.cursor() as cur:
         cur.execute("SELECT %s::text[]", (texts(values),))
         assert cur.fetchone() == (values,)
 
 
 @pytest.mark.parametrize("values", [[], [0], [-1, 9_223_372_036_854_775_807]])
-def test_numbers_arrive_as_they_are(conn: connection, values: list[int]) -> None:
+def test_numbers_arrive_unchanged(conn: connection, values: list[int]) -> None:
     with conn.cursor() as cur:
         cur.execute("SELECT %s::bigint[]", (numbers(values),))
         assert cur.fetchone() == (values,)
 
 
-def test_what_no_text_of_postgres_holds_is_refused(conn: connection) -> None:
+def test_text_that_postgres_cannot_store_is_refused(conn: connection) -> None:
     with conn.cursor() as cur, pytest.raises((ValueError, psycopg2.Error)):
         cur.execute("SELECT %s::text[]", (texts(["a\0b"]),))

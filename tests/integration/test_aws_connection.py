@@ -1,4 +1,4 @@
-"""From an Airflow connection to the first byte: whose keys sign a call, and which road it takes."""
+"""From an Airflow connection to the first byte: which keys sign a call, and its network route."""
 
 import json
 import os
@@ -41,7 +41,7 @@ Connect = Callable[..., Client]
 
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing of what the machine has for AWS."""
+    """Remove this machine's settings for AWS."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -52,7 +52,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
-    """A function that defines the connection, and opens the data plane as an invoke task does."""
+    """A function that defines the connection and opens the data plane like an invoke task."""
     with ExitStack() as stack:
 
         def opened(*, extra: dict[str, object], **fields: str) -> Client:
@@ -70,7 +70,7 @@ def define(monkeypatch: pytest.MonkeyPatch, extra: dict[str, object], **fields: 
 
 @pytest.fixture
 def function() -> Iterator[RawServer]:
-    """A function's endpoint that keeps what it is sent."""
+    """A function's endpoint that records its requests."""
     with RawServer(lambda _: http_answer(b'"called"')) as server:
         yield server
 
@@ -86,7 +86,7 @@ def called(client: Client) -> bool:
 
 
 def assert_signed_by(request: Request, keys: Credentials, service: str = "lambda") -> None:
-    """Check a signature as AWS does: by making it anew with the secret of the key."""
+    """Check a signature as AWS does: by computing it again with the secret key."""
     credential, signed, signature = request.headers["authorization"].split(", ")
     assert f"Credential={keys.access_key}/" in credential
     assert request.headers.get("x-amz-security-token") == keys.token
@@ -114,16 +114,14 @@ def test_the_keys_of_the_connection_sign(connect, function, monkeypatch):
     assert_signed_by(function.requests[0], KEYS)
 
 
-def test_keys_of_a_session_sign(connect, function):
+def test_session_keys_sign(connect, function):
     extra = {"endpoint_url": function.url, "aws_session_token": "a/token+=="}
     assert called(connect(extra=extra, **OWN))
     keys = Credentials(KEYS.access_key, KEYS.secret_key, "a/token+==")
     assert_signed_by(function.requests[0], keys)
 
 
-def test_without_keys_in_the_connection_those_of_the_environment_sign(
-    connect, function, monkeypatch
-):
+def test_without_keys_in_the_connection_the_environments_sign(connect, function, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENVIRONMENT")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the environment")
     assert called(connect(extra={"endpoint_url": function.url}))
@@ -140,13 +138,13 @@ def test_the_keys_of_a_profile_sign(connect, function, tmp_path):
     assert_signed_by(function.requests[0], Credentials("AKIDPROFILE", "of the profile"))
 
 
-def test_a_connection_that_gives_no_credentials_is_refused(connect):
+def test_a_connection_without_credentials_is_refused(connect):
     with pytest.raises(ConfigError, match=r"^aws_conn_id: it has no AWS credentials"):
         connect(extra={"endpoint_url": NOWHERE})
 
 
 class Issuer:
-    """Issues keys of a session, each another one: the first for an hour, the others for more."""
+    """Issues different session keys each time: the first for an hour, the others for longer."""
 
     def __init__(self) -> None:
         self.issued: list[Credentials] = []
@@ -186,7 +184,7 @@ def assert_renewed_in_mid_run(client: Client, function: RawServer, issuer: Issue
     assert called(client)
     before = len(issuer.issued)
     assert called(client)
-    assert len(issuer.issued) == before, "keys that are good are not renewed"
+    assert len(issuer.issued) == before, "valid keys are not renewed"
     let_pass(client, timedelta(minutes=58))
     assert called(client)
     assert len(issuer.issued) == before + 1
@@ -201,7 +199,7 @@ ROLE = "arn:aws:iam::123456789012:role/backfill"
 
 
 def assume_role(issuer: Issuer, request: Request) -> bytes:
-    """Answer as STS does.
+    """Answer like STS.
 
     Format: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html.
     """
@@ -226,7 +224,7 @@ def assume_role(issuer: Issuer, request: Request) -> bytes:
     )
 
 
-def test_an_assumed_role_signs_and_is_renewed_in_mid_run(connect, function):
+def test_an_assumed_role_signs_and_is_renewed_during_a_run(connect, function):
     issuer = Issuer()
     with RawServer(lambda request: assume_role(issuer, request)) as sts:
         client = connect(
@@ -247,7 +245,7 @@ def test_an_assumed_role_signs_and_is_renewed_in_mid_run(connect, function):
         assert asked["ExternalId"] == ["outside"]
 
 
-def test_the_role_of_a_container_signs_and_is_renewed_in_mid_run(connect, function, monkeypatch):
+def test_a_container_role_signs_and_is_renewed_during_a_run(connect, function, monkeypatch):
     issuer = Issuer()
     with RawServer(lambda request: http_answer(as_json(issuer, request))) as agent:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{agent.url}/v1/credentials")
@@ -259,7 +257,7 @@ def test_the_role_of_a_container_signs_and_is_renewed_in_mid_run(connect, functi
 
 
 def metadata_service(issuer: Issuer, request: Request) -> bytes:
-    """Answer as the metadata service of an EC2 instance does that speaks version 2 alone.
+    """Answer like the metadata service of an EC2 instance that speaks only version 2.
 
     Format: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html.
     """
@@ -276,7 +274,7 @@ def metadata_service(issuer: Issuer, request: Request) -> bytes:
     return http_answer(b"", status="404 Not Found")
 
 
-def test_the_role_of_an_instance_signs_and_is_renewed_in_mid_run(connect, function, monkeypatch):
+def test_an_instance_role_signs_and_is_renewed_during_a_run(connect, function, monkeypatch):
     issuer = Issuer()
     with RawServer(lambda request: metadata_service(issuer, request)) as service:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
@@ -296,7 +294,7 @@ def test_the_role_of_an_instance_signs_and_is_renewed_in_mid_run(connect, functi
     ({}, {"AWS_ENDPOINT_URL": NOWHERE, "AWS_ENDPOINT_URL_LAMBDA": "HERE"}),
     ({}, {"AWS_ENDPOINT_URL_LAMBDA": "HERE", "AWS_ENDPOINT_URL_S3": NOWHERE}),
 ])  # fmt: skip
-def test_the_endpoint_is_that_of_the_connection_or_of_the_environment(
+def test_the_endpoint_comes_from_the_connection_or_the_environment(
     extra, environment, connect, function, monkeypatch
 ):
     for name, url in environment.items():
@@ -316,21 +314,19 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def secured(certificates: Certificates) -> Iterator[RawServer]:
-    """A function's endpoint whose certificate is by an authority that the system does not know."""
+    """A function's endpoint whose certificate is from an authority unknown to the system."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificates.server)
     with RawServer(lambda _: http_answer(b'"called"'), context) as server:
         yield server
 
 
-def test_tls_by_the_authority_that_the_connection_names(connect, secured, certificates):
+def test_tls_uses_the_authority_of_the_connection(connect, secured, certificates):
     extra = {"endpoint_url": secured.url, "verify": str(certificates.authority)}
     assert called(connect(extra=extra, **OWN))
 
 
-def test_tls_by_the_authority_that_the_environment_names(
-    connect, secured, certificates, monkeypatch
-):
+def test_tls_uses_the_authority_of_the_environment(connect, secured, certificates, monkeypatch):
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificates.authority))
     assert called(connect(extra={"endpoint_url": secured.url}, **OWN))
 
@@ -340,8 +336,8 @@ def test_tls_is_not_verified_if_the_connection_says_so(connect, secured):
 
 
 @pytest.mark.parametrize("verify", [{}, {"verify": True}])
-def test_a_server_whose_authority_is_not_known_gets_no_call(verify, connect, secured, monkeypatch):
-    # awscrt tells that a handshake failed only after 10 to 30 seconds.
+def test_a_server_with_an_unknown_authority_gets_no_call(verify, connect, secured, monkeypatch):
+    # awscrt reports a failed handshake only after 10 to 30 seconds.
     monkeypatch.setattr(client_module, "CONNECT_S", 1.0)
     monkeypatch.setattr(client_module, "CLOSE_S", 0.0)
     reply = call(connect(extra={"endpoint_url": secured.url, **verify}, **OWN))
@@ -350,7 +346,7 @@ def test_a_server_whose_authority_is_not_known_gets_no_call(verify, connect, sec
     assert secured.requests == []
 
 
-def test_an_authority_that_cannot_be_read_is_named(connect, tmp_path):
+def test_an_unreadable_authority_is_named(connect, tmp_path):
     path = tmp_path / "authority.pem"
     path.write_text("no certificate")
     with pytest.raises(ConfigError, match=f"verify: {path}"):
@@ -370,7 +366,7 @@ def proxies(proxy: Proxy) -> dict[str, object]:
     return {"config_kwargs": {"proxies": {"http": proxy.url, "https": proxy.url}}}
 
 
-def test_https_is_tunnelled_by_the_proxy_of_the_environment(
+def test_https_uses_the_proxy_of_the_environment(
     connect, secured, certificates, proxy, monkeypatch
 ):
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
@@ -381,9 +377,7 @@ def test_https_is_tunnelled_by_the_proxy_of_the_environment(
     assert [one.line for one in proxy.requests] == [f"CONNECT 127.0.0.1:{secured.port} HTTP/1.1"]
 
 
-def test_https_is_tunnelled_by_the_proxy_of_the_connection(
-    connect, secured, certificates, proxy, monkeypatch
-):
+def test_https_uses_the_proxy_of_the_connection(connect, secured, certificates, proxy, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", NOWHERE)
     extra = {"endpoint_url": secured.url, "verify": str(certificates.authority), **proxies(proxy)}
     client = connect(extra=extra, **OWN)
@@ -392,7 +386,7 @@ def test_https_is_tunnelled_by_the_proxy_of_the_connection(
     assert [one.line for one in proxy.requests] == [f"CONNECT 127.0.0.1:{secured.port} HTTP/1.1"]
 
 
-def test_http_is_forwarded_by_the_proxy_of_the_environment(connect, proxy, monkeypatch):
+def test_http_uses_the_proxy_of_the_environment(connect, proxy, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     reply = call(connect(extra={"endpoint_url": "http://lambda.example:8080"}, **OWN))
     assert isinstance(reply, Reply)
@@ -402,13 +396,13 @@ def test_http_is_forwarded_by_the_proxy_of_the_environment(connect, proxy, monke
     )
 
 
-def test_an_endpoint_that_needs_no_proxy_is_asked_directly(connect, function, monkeypatch):
+def test_an_endpoint_in_no_proxy_is_called_directly(connect, function, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", NOWHERE)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert called(connect(extra={"endpoint_url": function.url}, **OWN))
 
 
-def test_the_proxy_of_the_connection_is_the_way_to_s3_too(monkeypatch):
+def test_s3_uses_the_proxy_of_the_connection(monkeypatch):
     listing = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
     with RawServer(lambda _: http_answer(listing)) as proxy:
         extra = {

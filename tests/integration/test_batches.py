@@ -1,4 +1,4 @@
-"""Batches on a real Postgres: planning, leases, settling, and who may write what."""
+"""Batches on a real Postgres: planning, leases, settling and fencing."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -52,7 +52,7 @@ def plan(conn: connection, ref: SetRef, most: int = 10, fewest: int = 1) -> list
 
 
 def open_batch(conn: connection, count: int = 4, **opening: int) -> SetRef:
-    """Open a run of one batch with so many items: a, b, c…"""
+    """Open a run of one batch with this many items: a, b, c…"""
     ref = open_run(conn, **opening)
     enqueue(conn, ref, [item(chr(ord("a") + number)) for number in range(count)])
     plan(conn, ref, most=count, fewest=count)
@@ -67,7 +67,7 @@ def taken(dsn: str, holder: str = "h", batch_id: int = 1) -> BatchLease:
 
 def calls_of(lease: BatchLease, size: int = 1) -> list[Call]:
     entries = entries_of(lease)
-    return [Call(entries[at : at + size]) for at in range(0, len(entries), size)]
+    return [Call.of(entries[at : at + size]) for at in range(0, len(entries), size)]
 
 
 def success(*calls: Call) -> Settlement:
@@ -102,7 +102,7 @@ def test_items_are_cut_into_batches(
     assert plan(conn, ref, most, fewest) == sizes, "a later try must plan the same"
 
 
-def test_items_with_another_run_stay_there(conn: connection) -> None:
+def test_items_of_another_run_stay_there(conn: connection) -> None:
     open_batch(conn)
     second = open_run(conn, "second")
     enqueue(conn, second, [item("a"), item("x")])
@@ -120,7 +120,7 @@ def test_items_that_a_run_left_behind_go_to_the_next(conn: connection) -> None:
 
 
 @pytest.mark.parametrize("found_by", ["the next try", "close_run", "the maintenance DAG"])
-def test_a_task_that_ended_without_a_word_is_counted(
+def test_a_task_that_ended_silently_is_counted(
     state_dsn: str, conn: connection, found_by: str
 ) -> None:
     ref = open_batch(conn)
@@ -143,8 +143,10 @@ def test_a_task_that_ended_without_a_word_is_counted(
     assert "tasks lost: 1" in report.as_text({})
 
 
-def test_what_is_left_is_planned_without_what_is_done(state_dsn: str, conn: connection) -> None:
-    """Items that have left leave holes, at both ends and between: no batch counts them."""
+def test_remaining_items_are_planned_without_processed_ones(
+    state_dsn: str, conn: connection
+) -> None:
+    """Processed items leave holes, at both ends and in between: no batch counts them."""
     first = open_batch(conn, count=12)
     with closing(taken(state_dsn)) as lease:
         calls = calls_of(lease)
@@ -164,8 +166,8 @@ def test_what_is_left_is_planned_without_what_is_done(state_dsn: str, conn: conn
     assert (report.new, report.resumed, report.items_left) == (2, 7, 9)
 
 
-def test_what_was_never_planned_is_not_read(conn: connection) -> None:
-    """Its numbers say all: planning it costs the same however much it is."""
+def test_planning_whole_extents_reads_no_items(conn: connection) -> None:
+    """The range of numbers is enough: planning costs the same for any number of items."""
     ref = open_run(conn)
     enqueue(conn, ref, [item(f"k{number:05}") for number in range(20_000)])
     tell_what_was_read(conn)
@@ -175,7 +177,7 @@ def test_what_was_never_planned_is_not_read(conn: connection) -> None:
     assert rows_read(conn) == before
 
 
-def test_a_batch_of_a_closed_run_is_freed_when_its_cleared_task_has_come_to_nothing(
+def test_a_batch_of_a_closed_run_is_freed_after_its_cleared_task_died(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_batch(conn)
@@ -187,7 +189,7 @@ def test_a_batch_of_a_closed_run_is_freed_when_its_cleared_task_has_come_to_noth
         assert plan(conn, second) == []
         lease.release(done=False)  # and it was killed
     assert rescue(conn, ALL_LIVE, but=second.run_id) == []
-    assert plan(conn, second) == [], "Airflow is to try it again"
+    assert plan(conn, second) == [], "Airflow will try it again"
     assert rescue(conn, StillAirflow(lambda _, __: False), but=second.run_id) == []
     assert plan(conn, second, most=10, fewest=10) == [4]
 
@@ -225,7 +227,7 @@ def extents(conn: connection) -> list[tuple[int, str, str]]:
 
 
 def test_planning_forgets_extents_without_items(state_dsn: str, conn: connection) -> None:
-    """One that has an item left stays: the next chunk would enqueue this item again."""
+    """An extent with an item left stays: otherwise the next chunk would enqueue the item again."""
     ref = open_batch(conn, partitions=2)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.job SET next_seq = 10000")
@@ -274,7 +276,7 @@ def test_failures_are_kept_with_the_item(state_dsn: str, conn: connection) -> No
         assert cur.fetchall() == [("c", 3, "Error", "poison", "r")]
 
 
-def test_batches_are_bounded_by_what_their_contents_take(
+def test_batches_are_limited_by_the_size_of_their_content(
     conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "MOST_BYTES", 2_100)
@@ -286,8 +288,8 @@ def test_batches_are_bounded_by_what_their_contents_take(
         assert cur.fetchall() == [(2, 2_000), (2, 2_000), (1, 1_000)]
 
 
-def test_the_bytes_of_extents_that_are_whole_are_exact(conn: connection) -> None:
-    """Though the mean of their items is not a whole number."""
+def test_the_bytes_of_whole_extents_are_exact(conn: connection) -> None:
+    """Even if the mean size of their items is not a whole number."""
     ref = open_run(conn, partitions=2)
     for part_no, keys in enumerate(("abc", "wxyz")):
         contents = {key: key * (number + 1) for number, key in enumerate(keys)}
@@ -330,7 +332,7 @@ def test_a_batch_is_loaded_as_it_was_enqueued(state_dsn: str, conn: connection) 
         assert [one.key for one in left_of(lease).items] == [key for key in keys if key != "null"]
 
 
-def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(
+def test_calls_of_a_dead_holder_are_lost_and_their_items_in_doubt(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn)
@@ -345,14 +347,14 @@ def test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt(
             assert 2 < histories[loaded["a"].seq].delay_s <= 3, "not before the function's timeout"
             assert loaded["c"].seq not in histories
             assert invocations(conn) == [(1, "lost")]
-            again = Call([loaded["a"]], attempt=2)
+            again = Call.of([loaded["a"]], attempt=2)
             second.settle(Settlement(), [again])
             assert again.number == 2
     report = runs.get_report(conn, 1)
     assert (report.calls, report.retries, report.duplicates) == (2, 1, 1)
 
 
-def test_a_zombie_may_tell_of_success_and_of_nothing_else(state_dsn: str, conn: connection) -> None:
+def test_a_zombie_may_record_only_successes(state_dsn: str, conn: connection) -> None:
     open_batch(conn)
     with closing(taken(state_dsn)) as zombie:
         good, bad, *_ = calls = calls_of(zombie)
@@ -366,7 +368,7 @@ def test_a_zombie_may_tell_of_success_and_of_nothing_else(state_dsn: str, conn: 
                 zombie.settle(settlement, [calls[2]])
             assert keys_in(conn, "results") == ["a"]
             assert keys_in(conn, "quarantine") == []
-            assert len(invocations(conn)) == 2, "nothing may be written ahead"
+            assert len(invocations(conn)) == 2, "the zombie may not write ahead"
             with pytest.raises(LeaseLost):
                 zombie.allot(1, 0)
             second.settle(Settlement(), [good])
@@ -374,7 +376,7 @@ def test_a_zombie_may_tell_of_success_and_of_nothing_else(state_dsn: str, conn: 
     assert runs.get_report(conn, 1).succeeded == 1
 
 
-def test_a_commit_without_an_answer_is_not_applied_twice(
+def test_a_commit_without_a_response_is_not_applied_twice(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_batch(conn)
@@ -394,7 +396,7 @@ def test_a_commit_without_an_answer_is_not_applied_twice(
     assert runs.get_report(conn, 1).succeeded == 4
 
 
-def test_a_broken_connection_is_replaced_and_the_settling_repeated(
+def test_a_broken_connection_is_replaced_and_settling_repeated(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn)
@@ -433,7 +435,7 @@ def test_the_shares_never_exceed_the_cap(state_dsn: str, conn: connection) -> No
         lease.close()
 
 
-def test_a_cleared_task_takes_its_batch_up_again(state_dsn: str, conn: connection) -> None:
+def test_a_cleared_task_takes_its_batch_again(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn)
     batches.release_set(conn, ref)
     with closing(taken(state_dsn)) as again:
@@ -455,7 +457,7 @@ def test_results_hold_an_item_once(state_dsn: str, conn: connection) -> None:
         cur.execute("INSERT INTO retrofill.results SELECT * FROM retrofill.results")
 
 
-def test_what_a_cleared_run_enqueues_later_is_planned_too(conn: connection) -> None:
+def test_items_that_a_cleared_run_enqueues_later_are_planned(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item("a"), item("b")], done=False)
     assert plan(conn, ref, most=10, fewest=10) == [2]
@@ -463,7 +465,7 @@ def test_what_a_cleared_run_enqueues_later_is_planned_too(conn: connection) -> N
     assert plan(conn, ref, most=10, fewest=10) == [2, 1]
 
 
-def test_what_another_run_has_enqueued_and_not_yet_planned_stays_with_it(conn: connection) -> None:
+def test_unplanned_items_of_another_run_stay_with_it(conn: connection) -> None:
     first, second = open_run(conn, "one"), open_run(conn, "two")
     enqueue(conn, first, [item("a"), item("b")])
     enqueue(conn, second, [item("c")])
@@ -485,7 +487,7 @@ def test_two_runs_that_enqueue_in_turn_share_no_item(state_dsn: str, conn: conne
     assert held == ["cd", "ab", "ef"]
 
 
-def test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_alone(
+def test_a_zombie_that_returns_its_batch_does_not_touch_the_new_holders_calls(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn)
@@ -499,7 +501,7 @@ def test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_a
     assert runs.get_report(conn, 1).succeeded == 4
 
 
-def test_what_a_zombie_has_reported_as_done_is_not_called_again(
+def test_items_that_a_zombie_reported_as_done_are_not_called_again(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn)
@@ -507,8 +509,10 @@ def test_what_a_zombie_has_reported_as_done_is_not_called_again(
         first, second = calls_of(zombie, 2)
         zombie.settle(Settlement(), [first, second])
         with closing(taken(state_dsn, "new")) as holder:
-            whole = Call([entry for call in calls_of(holder) for entry in call.entries], attempt=2)
-            alone = Call(whole.entries[:1], attempt=2)
+            whole = Call.of(
+                [entry for call in calls_of(holder) for entry in call.entries], attempt=2
+            )
+            alone = Call.of(whole.entries[:1], attempt=2)
             with pytest.raises(LeaseLost):
                 zombie.settle(success(first), [])
             calls = [alone, whole]
@@ -520,9 +524,7 @@ def test_what_a_zombie_has_reported_as_done_is_not_called_again(
     assert runs.get_report(conn, 1).calls == 3
 
 
-def test_an_item_that_is_done_is_not_counted_as_quarantined(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_processed_item_is_not_counted_as_quarantined(state_dsn: str, conn: connection) -> None:
     open_batch(conn, 1)
     with closing(taken(state_dsn)) as zombie:
         (call,) = calls_of(zombie)
@@ -539,7 +541,7 @@ def test_an_item_that_is_done_is_not_counted_as_quarantined(
     assert (report.succeeded, report.quarantined, report.items_left) == (1, 0, 0)
 
 
-def test_a_late_success_counts_for_the_run_that_has_the_item_now(
+def test_a_late_success_counts_for_the_current_run_of_the_item(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_batch(conn)
@@ -559,14 +561,14 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
 
 
 def tell_what_was_read(*conns: connection) -> None:
-    """Have the server count now what these connections read; else it does within some seconds."""
+    """Make the server count these connections' reads now; otherwise it takes some seconds."""
     for conn in conns:
         with conn, conn.cursor() as cur:
             cur.execute("SELECT pg_stat_force_next_flush()")
 
 
 def rows_read(conn: connection) -> int:
-    """Return how many rows of items the server has read for statements, by its own count."""
+    """Return how many item rows the server has read for statements, by its own count."""
     with conn, conn.cursor() as cur:
         cur.execute(
             "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables"
@@ -577,7 +579,7 @@ def rows_read(conn: connection) -> int:
 
 
 def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: connection) -> None:
-    # Enough that it would not pay to read all, and enqueued just now: there are no statistics.
+    # Enough that reading all would cost more, and enqueued just now: there are no statistics.
     ref = open_run(conn)
     enqueue(conn, ref, [item(f"k{number:05}") for number in range(20_000)])
     plan(conn, ref, most=20_000, fewest=20_000)
@@ -602,15 +604,15 @@ def test_settling_reads_no_more_items_than_it_settles(state_dsn: str, conn: conn
     assert settled <= rows_read(conn) - before <= 2 * settled
 
 
-def test_each_item_is_remembered_with_the_call_that_carried_it(
+def test_each_item_is_stored_with_the_call_that_carried_it(
     conn: connection, state_dsn: str
 ) -> None:
-    """Also where calls end in another order than they began, and an item between is left."""
+    """Also if calls end in another order than they started, and an item in between is left."""
     open_batch(conn, count=7)
     with closing(taken(state_dsn)) as lease:
         entries = entries_of(lease)
         first, second, third, fourth = (
-            Call(entries[at:to]) for at, to in [(0, 2), (2, 3), (3, 5), (5, 7)]
+            Call.of(entries[at:to]) for at, to in [(0, 2), (2, 3), (3, 5), (5, 7)]
         )
         lease.settle(Settlement(), [first, second, third, fourth])
         lease.settle(success(fourth, first, third), [])
@@ -628,10 +630,10 @@ def pages(conn: connection) -> list[tuple[int, int]]:
         return cur.fetchall()
 
 
-def test_the_end_of_a_call_is_written_beside_its_beginning(
+def test_the_end_of_a_call_is_written_on_the_page_of_its_start(
     conn: connection, state_dsn: str
 ) -> None:
-    """On the same page, and so without another entry in the index over calls."""
+    """On the same page, so that the index of calls needs no new entry."""
     ref = open_run(conn)
     enqueue(conn, ref, [item(f"{number:04}") for number in range(300)])
     plan(conn, ref, most=300, fewest=300)

@@ -1,4 +1,4 @@
-"""The canary on a real Postgres: which items it takes, and that nothing else of the job suffers."""
+"""The canary on a real Postgres: which items it takes, and that it affects no others."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,7 @@ def read(conn: connection, statement: str, *values: object) -> list[Any]:
 
 
 def owners(conn: connection) -> list[int]:
-    """Return of each item in process, by its number, in how many open batches it is."""
+    """Return in how many open batches each item in process is, by number."""
     return [
         count
         for (count,) in read(
@@ -93,7 +93,7 @@ def owners(conn: connection) -> list[int]:
 
 
 def uncovered(conn: connection) -> list[str]:
-    """Return the keys of items that screening would not find: no extent holds number and key."""
+    """Return the keys of items that no extent covers, so that screening would miss them."""
     return [
         key
         for (key,) in read(
@@ -155,24 +155,22 @@ def test_content_sizes_and_age_travel_with_the_items(conn: connection) -> None:
     assert sizes == [len(contents[key].encode()) for key in keys_of(conn, chosen.batch_id)]
 
 
-def test_large_items_are_there_in_proportion(conn: connection) -> None:
+def test_large_items_are_represented_in_proportion(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(
         conn, ref, [sized(key, 10**9 if at % 50 == 49 else 10) for at, key in enumerate(keys(900))]
     )
     choose(conn, ref, 150)
     ((sizes,),) = read(conn, "SELECT sizes FROM retrofill.batch WHERE canary")
-    # 18 of 900 are large: one of the 50 that are taken along sizes, and two or so of the others.
+    # 18 of 900 are large: one of the 50 chosen by size, and about two of the others.
     assert 1 <= sizes.count(10**9) <= 7
 
 
-@pytest.mark.parametrize("tells", [None, lambda _: Measure(None, None)])
-def test_a_source_that_tells_no_sizes_has_a_canary_all_the_same(
-    conn: connection, tells: Any
-) -> None:
+@pytest.mark.parametrize("measured", [None, lambda _: Measure(None, None)])
+def test_a_source_without_sizes_has_a_canary(conn: connection, measured: Any) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, items(100))
-    chosen = choose(conn, ref, 10, tells)
+    chosen = choose(conn, ref, 10, measured)
     assert chosen is not None
     assert read(conn, "SELECT sizes FROM retrofill.batch WHERE canary") == [([None] * 10,)]
     spots = [int(key[1:]) // 10 for key in keys_of(conn, chosen.batch_id)]
@@ -180,7 +178,7 @@ def test_a_source_that_tells_no_sizes_has_a_canary_all_the_same(
 
 
 @pytest.mark.parametrize(("count", "take", "planned"), [(5, 5, []), (5, 200, []), (0, 5, [])])
-def test_where_there_are_no_more_items_than_are_wanted_all_are_the_canary(
+def test_if_there_are_few_items_the_canary_takes_all(
     conn: connection, count: int, take: int, planned: list[int]
 ) -> None:
     ref = open_run(conn)
@@ -202,7 +200,7 @@ def test_a_canary_may_be_larger_than_a_batch_and_than_an_extent(conn: connection
     assert uncovered(conn) == []
 
 
-def test_of_many_items_no_more_are_looked_at_than_it_takes(
+def test_a_sample_of_many_items_reads_only_as_many_as_needed(
     conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[str] = []
@@ -223,7 +221,7 @@ def test_of_many_items_no_more_are_looked_at_than_it_takes(
 
 
 @pytest.mark.parametrize("point", [Point.CANARY_MOVED, Point.CANARY_CHOSEN, Point.BATCHES_PLANNED])
-def test_a_canary_is_chosen_once_whatever_ends_its_task(
+def test_a_canary_is_chosen_once_wherever_its_task_fails(
     state_dsn: str, conn: connection, point: Point
 ) -> None:
     ref = open_run(conn, config={"canary": 20})
@@ -261,14 +259,14 @@ def test_only_the_first_set_has_a_canary(conn: connection) -> None:
     assert owners(conn) == [1] * 80
 
 
-def test_what_is_moved_is_still_known(conn: connection) -> None:
+def test_moved_items_are_still_known(conn: connection) -> None:
     ref = open_run(conn, partitions=2)
     enqueue(conn, ref, items(300))
     choose(conn, ref, 30)
     assert enqueue(conn, ref, items(300), 1) == (0, 300, False)
 
 
-def test_what_is_moved_in_a_job_without_order_is_still_known(conn: connection) -> None:
+def test_moved_items_of_an_unordered_job_are_still_known(conn: connection) -> None:
     ref = open_run(conn, partitions=2)
     enqueue(conn, ref, items(300), ordered=False)
     choose(conn, ref, 30)
@@ -277,7 +275,7 @@ def test_what_is_moved_in_a_job_without_order_is_still_known(conn: connection) -
     assert owners(conn) == [1] * 300
 
 
-def test_what_another_run_left_behind_may_be_chosen_and_counts_as_resumed(
+def test_items_left_by_another_run_may_be_chosen_and_count_as_resumed(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_run(conn, "first")
@@ -297,10 +295,8 @@ def test_what_another_run_left_behind_may_be_chosen_and_counts_as_resumed(
     assert {key[0] for key in of_canary} == {"k", "x"}
 
 
-def test_what_has_a_history_is_left_where_its_calls_know_it(
-    state_dsn: str, conn: connection
-) -> None:
-    """A late answer finds its items by number."""
+def test_items_with_a_history_keep_their_numbers(state_dsn: str, conn: connection) -> None:
+    """A late response finds its items by number."""
     first = open_run(conn, "first")
     enqueue(conn, first, items(40))
     plan(conn, first)
@@ -321,7 +317,7 @@ def test_what_has_a_history_is_left_where_its_calls_know_it(
     assert check_now(state_dsn, "job") == []
 
 
-def test_what_another_open_run_waits_for_is_left_where_that_finds_it(conn: connection) -> None:
+def test_items_that_another_open_run_waits_for_are_not_moved(conn: connection) -> None:
     first, second = open_run(conn, "first"), open_run(conn, "second")
     enqueue(conn, first, items(20))
     enqueue(conn, second, items(10))
@@ -336,7 +332,7 @@ def test_what_another_open_run_waits_for_is_left_where_that_finds_it(conn: conne
     ]
 
 
-def test_what_is_with_another_run_is_not_chosen(conn: connection) -> None:
+def test_items_of_another_run_are_not_chosen(conn: connection) -> None:
     first, second = open_run(conn, "first"), open_run(conn, "second")
     enqueue(conn, first, items(20))
     enqueue(conn, second, [item("x")])
@@ -345,9 +341,7 @@ def test_what_is_with_another_run_is_not_chosen(conn: connection) -> None:
     assert keys_of(conn, chosen.batch_id) == ["x"]
 
 
-def test_what_is_left_of_a_canary_is_resumed_like_all_else(
-    state_dsn: str, conn: connection
-) -> None:
+def test_items_left_of_a_canary_are_resumed(state_dsn: str, conn: connection) -> None:
     first = open_run(conn, "first")
     enqueue(conn, first, items(50))
     chosen = choose(conn, first, 20)
@@ -367,7 +361,7 @@ def test_what_is_left_of_a_canary_is_resumed_like_all_else(
     assert check_now(state_dsn, "job") == []
 
 
-def test_a_run_that_has_batches_gets_no_canary_any_more(conn: connection) -> None:
+def test_a_run_with_batches_gets_no_canary(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, items(10))
     plan(conn, ref)
@@ -379,7 +373,7 @@ def history(entries: Sequence[Any]) -> list[int]:
     return [entry.attempts for entry in entries]
 
 
-def test_the_items_of_a_canary_begin_afresh(state_dsn: str, conn: connection) -> None:
+def test_the_items_of_a_canary_start_without_a_history(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, items(10))
     chosen = choose(conn, ref, 4)
@@ -389,7 +383,7 @@ def test_the_items_of_a_canary_begin_afresh(state_dsn: str, conn: connection) ->
     assert CONFIG["canary"] is None
 
 
-def test_what_a_closed_run_waits_for_is_left_where_that_finds_it(
+def test_items_that_a_closed_run_waits_for_are_not_moved(
     conn: connection,
 ) -> None:
     first, second = open_run(conn, "first"), open_run(conn, "second")

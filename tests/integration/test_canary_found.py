@@ -1,4 +1,4 @@
-"""What a canary finds, and what becomes of a run whose canary fails: real calls to the endpoint."""
+"""What a canary finds, and what a failed canary does to its run, with real calls."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,6 +9,7 @@ import pytest
 from psycopg2.extensions import connection
 from retrofill.aws.objects import measure as measure_object
 from retrofill.config import RunConfig
+from retrofill.engine.durations import Work
 from retrofill.model.cost import Price
 from retrofill.model.errors import RunIncomplete
 from retrofill.pipeline import canary
@@ -65,16 +66,19 @@ def canaried(conn: connection, items: int, take: int, **opening: Any) -> int:
 
 def judge(conn: connection, batch_id: int) -> Any:
     run = runs.get_run(conn, 1)
-    return canary.judge(conn, run, RunConfig.from_stored(run.config), batch_id, at_once=4)
+    config = RunConfig.from_stored(run.config)
+    found = canary.record_findings(conn, run, config, batch_id, at_once=4)
+    canary.require_success(conn, run, batch_id, found)
+    return found
 
 
-def test_a_canary_tells_what_its_calls_have_used(
+def test_a_canary_measures_its_calls(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     script(endpoint)
     batch_id = canaried(conn, 300, 60)
-    invoke(state_dsn, endpoint, batch_id=batch_id, items_per_call=3, tells_usage=True)
-    assert endpoint.stats().deliveries == 60, "and no other item"
+    invoke(state_dsn, endpoint, batch_id=batch_id, items_per_call=3, reports_usage=True)
+    assert endpoint.stats().deliveries == 60, "only canary items are called"
     found, measured = canary.measure(conn, runs.get_run(conn, 1), batch_id)
     assert (found.items, found.calls, found.succeeded, found.failed) == (60, 20, 60, 0)
     assert (found.memory_mb, found.billed_ms, found.starts) == (77, 20, 0)
@@ -85,11 +89,8 @@ def test_a_canary_tells_what_its_calls_have_used(
     assert found.cost == pytest.approx(
         stats.invocations * 2e-7 + stats.billed_ms / 1_000 * 0.0000166667 / 8
     )
-    assert (measured.calls, measured.called, measured.repeats) == (
-        20,
-        (60, 20, 60 * SIZE, True),
-        1.0,
-    )
+    assert (measured.calls, measured.repeats) == (20, 1.0)
+    assert measured.called == Work(60, 20, 60 * SIZE)
     assert {(sample.items, sample.bytes) for sample in measured.samples} == {(3, 3 * SIZE)}
     assert all(sample.held_ms >= sample.usage.took_ms - 1 for sample in measured.samples)
     assert judge(conn, batch_id) == found
@@ -102,7 +103,7 @@ def test_a_canary_that_fails_stops_its_run(
     poison = frozenset(keys(300)[::3])
     script(endpoint, Rule(keys=poison, reply=Reply(function_error="ValueError")))
     batch_id = canaried(conn, 300, 60, max_failure_percent=20, min_items_judged=1_000)
-    invoke(state_dsn, endpoint, batch_id=batch_id, tells_usage=True, max_attempts=2)
+    invoke(state_dsn, endpoint, batch_id=batch_id, reports_usage=True, max_attempts=2)
     with pytest.raises(RunIncomplete) as refused:
         judge(conn, batch_id)
     report = runs.get_report(conn, 1)
@@ -123,7 +124,7 @@ def test_a_canary_that_fails_stops_its_run(
 
 
 @pytest.mark.parametrize(("percent", "stops"), [(100, False), (33, True), (34, False)])
-def test_a_canary_may_fail_as_much_as_the_run_may(
+def test_a_canary_may_fail_up_to_the_runs_limit(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, percent: int, *, stops: bool
 ) -> None:
     poison = frozenset(keys(3)[:1])
@@ -138,14 +139,14 @@ def test_a_canary_may_fail_as_much_as_the_run_may(
 
 
 @pytest.mark.parametrize(("percent", "stops"), [(5, False), (4.9, True)])
-def test_a_canary_may_fail_in_one_way_as_often_as_the_run_may(
+def test_a_canary_may_fail_by_one_cause_up_to_the_runs_limit(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, percent: float, *, stops: bool
 ) -> None:
     slow = Reply(function_error="Sandbox.Timedout")
     script(endpoint, Rule(keys=frozenset(keys(40)[:2]), reply=slow))
     limits = {"max_percent_by_cause": {"timed_out": percent}, "min_items_judged": 1_000}
     batch_id = canaried(conn, 40, 40, max_failure_percent=100, **limits)
-    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=1, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=1, reports_usage=True)
     if stops:
         with pytest.raises(RunIncomplete, match="canary: max_percent_by_cause: timed_out: 2 of 40"):
             judge(conn, batch_id)
@@ -154,19 +155,19 @@ def test_a_canary_may_fail_in_one_way_as_often_as_the_run_may(
         assert judge(conn, batch_id).failed == 2
 
 
-def test_what_fails_is_told_by_its_cause_and_counted_in_the_calls(
+def test_failures_are_shown_by_cause_and_counted_by_call(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     slow = Reply(function_error="Sandbox.Timedout")
     script(endpoint, Rule(keys=frozenset(keys(40)[:2]), reply=slow))
     batch_id = canaried(conn, 40, 40, max_failure_percent=100)
-    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=3, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, max_attempts=3, reports_usage=True)
     found, measured = canary.measure(conn, runs.get_run(conn, 1), batch_id)
     assert found.troubles == {"timed_out": 6}
     assert (found.calls, measured.called.calls, measured.repeats) == (44, 40, 1.1)
 
 
-def test_a_canary_that_was_killed_is_gone_on_with(
+def test_a_killed_canary_is_continued(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     script(endpoint)
@@ -175,13 +176,13 @@ def test_a_canary_that_was_killed_is_gone_on_with(
 
     with closing(taken(state_dsn, batch_id=batch_id)) as lease:
         lease.release(done=False)
-    invoke(state_dsn, endpoint, batch_id=batch_id, tells_usage=True)
+    invoke(state_dsn, endpoint, batch_id=batch_id, reports_usage=True)
     found = judge(conn, batch_id)
     assert (found.items, found.succeeded) == (40, 40)
     assert max(endpoint.items().values()) == 1
 
 
-def test_the_limits_of_the_run_hold_for_its_canary(
+def test_the_limits_of_the_run_apply_to_its_canary(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     script(endpoint)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with the state is told before anything is done, with what to do."""
+"""Every problem with the state is reported before anything is done, with its fix."""
 
 import tempfile
 import threading
@@ -35,7 +35,7 @@ PASSWORD = "pass-word-of-the-test"  # noqa: S105
 
 
 def say(dsn: str, *wanted: str | sql.SQL | sql.Composed) -> list[tuple[object, ...]]:
-    """Run statements, each by itself; return the rows of the last."""
+    """Run each statement separately; return the rows of the last."""
     with closing(psycopg2.connect(dsn)) as conn:
         conn.autocommit = True
         with conn.cursor() as cur:
@@ -46,7 +46,7 @@ def say(dsn: str, *wanted: str | sql.SQL | sql.Composed) -> list[tuple[object, .
 
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what makes a URI Airflow's connection retrofill_state."""
+    """Return a function that makes a URI Airflow's connection retrofill_state."""
     return lambda uri: monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", uri)
 
 
@@ -57,7 +57,7 @@ def administrator(postgres: Postgres) -> str:
 
 @pytest.fixture
 def role(postgres: Postgres, state_dsn: str) -> Iterator[str]:
-    """A role with no rights; its URI to the state."""
+    """A role without privileges; its URI to the state."""
     database = state_dsn.rpartition("/")[2]
     owner = postgres.dsn(database)
     say(owner, "CREATE ROLE somebody LOGIN PASSWORD 'test'")
@@ -66,19 +66,19 @@ def role(postgres: Postgres, state_dsn: str) -> Iterator[str]:
 
 
 def refused(kind: type[StateError], *words: str) -> None:
-    """Ask for the state as every task does."""
+    """Open the state like every task."""
     with pytest.raises(kind) as found, open_state():
         pytest.fail("it was opened")
     assert type(found.value) is kind
     assert [word for word in words if word not in str(found.value)] == []
 
 
-def test_no_connection_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_connection_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_RETROFILL_STATE", raising=False)
     refused(StateNotConfigured, "no connection 'retrofill_state'", "define it")
 
 
-def test_a_connection_to_something_else_is_told(named: Callable[[str], None]) -> None:
+def test_a_connection_to_something_else_is_reported(named: Callable[[str], None]) -> None:
     named(f"mysql://retrofill:{PASSWORD}@127.0.0.1/retrofill")
     refused(StateNotConfigured, "is of type 'mysql'", "of type 'postgres'")
 
@@ -91,7 +91,7 @@ def test_a_connection_to_something_else_is_told(named: Callable[[str], None]) ->
         (f"host=127.0.0.1 password {PASSWORD}", "is none of Postgres\n"),
     ],
 )
-def test_a_connection_that_libpq_cannot_read_is_told_without_its_password(
+def test_a_connection_that_libpq_cannot_read_is_reported_without_its_password(
     uri: str, said: str
 ) -> None:
     with pytest.raises(StateNotConfigured) as found:
@@ -101,12 +101,12 @@ def test_a_connection_that_libpq_cannot_read_is_told_without_its_password(
     assert PASSWORD not in str(found.value)
 
 
-def test_a_server_that_is_down_is_told(named: Callable[[str], None]) -> None:
+def test_a_server_that_is_down_is_reported(named: Callable[[str], None]) -> None:
     named(f"postgresql://retrofill:{PASSWORD}@127.0.0.1:{free_port()}/retrofill")
     refused(StateUnavailable, "cannot be reached", "retrofill_state", "refused", "start the server")
 
 
-def test_a_wrong_password_is_told_and_not_shown(
+def test_a_wrong_password_is_reported_and_not_shown(
     named: Callable[[str], None], state_dsn: str
 ) -> None:
     named(state_dsn.replace(":test@", f":{PASSWORD}@"))
@@ -118,7 +118,7 @@ def test_a_wrong_password_is_told_and_not_shown(
     assert PASSWORD not in str(found.value)
 
 
-def test_a_missing_schema_is_told(
+def test_a_missing_schema_is_reported(
     named: Callable[[str], None], postgres: Postgres, administrator: str
 ) -> None:
     say(administrator, "CREATE DATABASE bare TEMPLATE template0")
@@ -129,14 +129,14 @@ def test_a_missing_schema_is_told(
         say(administrator, "DROP DATABASE bare WITH (FORCE)")
 
 
-def test_an_older_schema_is_told(named: Callable[[str], None], state_dsn: str) -> None:
+def test_an_older_schema_is_reported(named: Callable[[str], None], state_dsn: str) -> None:
     last = migrations()[-1].number
     say(state_dsn, f"DELETE FROM retrofill.migration WHERE number = {last}")  # noqa: S608
     named(state_dsn)
     refused(SchemaMismatch, f"this code needs {last}", "python -m retrofill db migrate")
 
 
-def test_a_newer_schema_is_told_unless_it_suits_this_code(
+def test_a_newer_schema_is_reported_unless_it_is_compatible(
     named: Callable[[str], None], state_dsn: str
 ) -> None:
     known = migrations()
@@ -153,12 +153,12 @@ def test_a_newer_schema_is_told_unless_it_suits_this_code(
         migrate(state_dsn)
 
 
-def test_a_role_without_any_right_is_told(named: Callable[[str], None], role: str) -> None:
+def test_a_role_without_privileges_is_reported(named: Callable[[str], None], role: str) -> None:
     named(role)
     refused(StateUnfit, "the role somebody may not", *statements("somebody", RUNTIME))
 
 
-def test_each_missing_privilege_is_told_with_its_grant(
+def test_each_missing_privilege_is_reported_with_its_grant(
     named: Callable[[str], None], role: str, state_dsn: str
 ) -> None:
     named(role)
@@ -189,13 +189,13 @@ def test_a_default_isolation_level_does_not_reach_a_transaction(
         conn.commit()
     with closing(psycopg2.connect(role)) as conn, conn.cursor() as cur:
         cur.execute("SHOW transaction_isolation")
-        assert cur.fetchone() == (level,), "the default is in force for others"
+        assert cur.fetchone() == (level,), "the default applies to others"
     with closing(connect(role)) as conn, conn, conn.cursor() as cur:
         cur.execute("SHOW transaction_isolation")
         assert cur.fetchone() == ("read committed",)
 
 
-def test_an_isolation_level_that_a_pooler_changes_is_told(state_dsn: str) -> None:
+def test_an_isolation_level_changed_by_a_pooler_is_reported(state_dsn: str) -> None:
     with fault_proxy(state_dsn) as proxy:
         proxy.toxics.asked.update(SERIALIZABLE)
         with pytest.raises(StateUnfit, match=r"asked for at read committed .* at serializable"):
@@ -204,7 +204,7 @@ def test_an_isolation_level_that_a_pooler_changes_is_told(state_dsn: str) -> Non
         connect(proxy.before(state_dsn)).close()
 
 
-def test_an_isolation_level_that_changes_later_enqueues_nothing(state_dsn: str) -> None:
+def test_nothing_is_enqueued_if_the_isolation_level_changes_later(state_dsn: str) -> None:
     with fault_proxy(state_dsn) as proxy, closing(connect(proxy.before(state_dsn))) as conn:
         ref = open_run(conn)
         proxy.toxics.asked.update(SERIALIZABLE)
@@ -215,7 +215,7 @@ def test_an_isolation_level_that_changes_later_enqueues_nothing(state_dsn: str) 
         assert enqueue(conn, ref, [item("a")]).new == 1
 
 
-def test_a_server_that_is_too_old_is_told(state_dsn: str) -> None:
+def test_a_server_that_is_too_old_is_reported(state_dsn: str) -> None:
     with closing(psycopg2.connect(state_dsn)) as conn:
         version = str(conn.info.server_version).encode()
     with fault_proxy(state_dsn) as proxy:
@@ -224,7 +224,7 @@ def test_a_server_that_is_too_old_is_told(state_dsn: str) -> None:
             connect(proxy.before(state_dsn))
 
 
-def test_another_encoding_is_told_before_it_is_migrated(
+def test_another_encoding_is_reported_before_the_migration(
     postgres: Postgres, administrator: str
 ) -> None:
     make = "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'"
@@ -237,7 +237,7 @@ def test_another_encoding_is_told_before_it_is_migrated(
         say(administrator, "DROP DATABASE latin WITH (FORCE)")
 
 
-def test_a_role_that_may_not_write_is_told(
+def test_a_role_that_cannot_write_is_reported(
     named: Callable[[str], None], role: str, administrator: str
 ) -> None:
     say(administrator, "ALTER ROLE somebody SET default_transaction_read_only TO on")
@@ -245,9 +245,9 @@ def test_a_role_that_may_not_write_is_told(
     refused(StateUnavailable, "takes no writes", "default_transaction_read_only")
 
 
-def test_a_standby_is_told(named: Callable[[str], None]) -> None:
+def test_a_standby_is_reported(named: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="retrofill-standby-") as directory:
-        server = Postgres(Path(directory) / "data", free_port(), password="test", lasting=False)  # noqa: S106
+        server = Postgres(Path(directory) / "data", free_port(), password="test", durable=False)  # noqa: S106
         with running(server):
             migrate(server.dsn("postgres"))
         (server.directory / "standby.signal").touch()
@@ -262,7 +262,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
         yield opened
 
 
-def test_what_a_server_refuses_for_a_while_is_written_when_it_takes_writes_again(
+def test_refused_writes_are_repeated_until_the_server_accepts_them(
     state_dsn: str, conn: connection, administrator: str
 ) -> None:
     ref = open_run(conn)
@@ -270,7 +270,7 @@ def test_what_a_server_refuses_for_a_while_is_written_when_it_takes_writes_again
     batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
     with closing(BatchLease(state_dsn, 1, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        call = Call(entries_of(lease))
+        call = Call.of(entries_of(lease))
         lease.settle(Settlement(), [call])
         succeeded = Settlement(
             ended=[EndedCall(call.number, "succeeded")],
@@ -286,7 +286,7 @@ def test_what_a_server_refuses_for_a_while_is_written_when_it_takes_writes_again
             wait_for(lambda: say(administrator, "SHOW default_transaction_read_only") == [("on",)])
             before = say(administrator, sessions)
             settling.start()
-            # It was refused, and connects anew to see whether that goes on.
+            # It was refused, and connects again to see whether that continues.
             wait_for(lambda: say(administrator, sessions) > before)
             assert settling.is_alive()
         finally:

@@ -37,14 +37,14 @@ def cli(
     return command(monkeypatch, capsys)
 
 
-def test_runs_are_listed_the_newest_first(conn: Connection, cli: Command) -> None:
+def test_runs_are_listed_newest_first(conn: Connection, cli: Command) -> None:
     first = open_run(conn)
     enqueue(conn, first, [item("a"), item("\x1b[31mb")])
     close(conn, first.run_id, complete=False)
     second = open_run(conn, "second")
-    told = json.loads(cli("runs", "--json").out)
-    assert [run["run_id"] for run in told] == [second.run_id, first.run_id]
-    assert told[1] == as_json(runs.get_report(conn, first.run_id))
+    shown = json.loads(cli("runs", "--json").out)
+    assert [run["run_id"] for run in shown] == [second.run_id, first.run_id]
+    assert shown[1] == as_json(runs.get_report(conn, first.run_id))
     assert [run["run_id"] for run in json.loads(cli("runs", "--json", "--most", 1).out)] == [2]
     older = json.loads(cli("runs", "--json", "--before", second.run_id).out)
     assert [run["run_id"] for run in older] == [first.run_id]
@@ -55,19 +55,19 @@ def test_runs_are_listed_the_newest_first(conn: Connection, cli: Command) -> Non
     assert [line.split()[0] for line in text.splitlines()[1:]] == ["2", "1"]
 
 
-def test_a_run_is_told_as_its_notification_has_it(conn: Connection, cli: Command) -> None:
+def test_the_status_of_a_run_equals_its_notification(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item("a")])
     done = cli("status", ref.run_id)
     assert done.code == Exit.INCOMPLETE
     assert "listed      1 (1 new, 0 known)" in done.out
-    told = json.loads(cli("status", ref.run_id, "--json").out)
+    shown = json.loads(cli("status", ref.run_id, "--json").out)
     page = pages.get_page(conn, ref.run_id)
-    assert told["report"] == as_json(page.report)
-    assert told["controls"]["limits"] == page.controls.limits.as_json()
+    assert shown["report"] == as_json(page.report)
+    assert shown["controls"]["limits"] == page.controls.limits.as_json()
 
 
-def test_a_run_that_ended_is_not_watched_any_longer(conn: Connection, cli: Command) -> None:
+def test_watching_ends_with_the_run(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     close(conn, ref.run_id, complete=False)
     done = cli("status", ref.run_id, "--watch")
@@ -77,12 +77,12 @@ def test_a_run_that_ended_is_not_watched_any_longer(conn: Connection, cli: Comma
     assert [json.loads(line)["status"] for line in lines] == ["incomplete"]
 
 
-def test_a_run_that_is_not_there_is_bad_input(cli: Command) -> None:
+def test_an_unknown_run_is_bad_input(cli: Command) -> None:
     done = cli("status", 7)
     assert (done.code, done.err) == (Exit.BAD_INPUT, "run 7 is not in the state\n")
 
 
-def test_what_is_no_text_or_no_folder_is_bad_input(cli: Command) -> None:
+def test_a_bad_text_or_folder_is_bad_input(cli: Command) -> None:
     for words in (("runs", "\udcff"), ("stop", "1", "--reason", "\udcff")):
         assert cli(*words) == (
             Exit.BAD_INPUT,
@@ -95,7 +95,7 @@ def test_what_is_no_text_or_no_folder_is_bad_input(cli: Command) -> None:
     )  # fmt: skip
 
 
-def test_what_is_shown_does_nothing_to_the_terminal(conn: Connection, cli: Command) -> None:
+def test_output_cannot_control_the_terminal(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     limits.stop(conn, ref.run_id, "\x1b[31mred")
     done = cli("status", ref.run_id)
@@ -106,8 +106,8 @@ def test_what_is_shown_does_nothing_to_the_terminal(conn: Connection, cli: Comma
 def test_schema_and_role_are_checked(cli: Command, state_dsn: str) -> None:
     assert cli("db", "migrate").out == "the schema is up to date\n"
     done = cli("db", "check", "--json")
-    told = json.loads(done.out)
-    assert (done.code, told["ready"], told["state"]["schema_version"]) == (0, True, 1)
+    shown = json.loads(done.out)
+    assert (done.code, shown["ready"], shown["state"]["schema_version"]) == (0, True, 1)
     with closing(psycopg2.connect(state_dsn)) as conn, conn, conn.cursor() as cur:
         cur.execute("DROP SCHEMA retrofill CASCADE")
     done = cli("db", "check")
@@ -117,14 +117,14 @@ def test_schema_and_role_are_checked(cli: Command, state_dsn: str) -> None:
     assert cli("db", "migrate").out == "applied 0001_initial.sql\n"
 
 
-def test_a_state_that_is_not_there_is_unreachable(
+def test_a_state_that_does_not_answer_is_unreachable(
     cli: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", "postgresql://nobody@127.0.0.1:1/none")
     assert cli("runs").code == Exit.UNREACHABLE
 
 
-def test_a_role_that_has_what_is_printed_passes_the_check(
+def test_a_role_with_the_printed_grants_passes_the_check(
     cli: Command, state_dsn: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = state_dsn.rpartition("/")[2]
@@ -156,7 +156,7 @@ def test_a_role_that_has_what_is_printed_passes_the_check(
                 cur.execute('DROP ROLE "Run It", look')
 
 
-def test_a_job_is_forgotten_only_on_purpose(conn: Connection, cli: Command) -> None:
+def test_a_job_is_forgotten_only_after_confirmation(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item("a")])
     job = runs.get_run(conn, ref.run_id).job
@@ -171,7 +171,7 @@ def test_a_job_is_forgotten_only_on_purpose(conn: Connection, cli: Command) -> N
     assert cli("forget", "no such job", "--yes").code == Exit.BAD_INPUT
 
 
-def test_a_run_is_steered(conn: Connection, cli: Command) -> None:
+def test_a_run_can_be_paused_resumed_changed_and_stopped(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     assert cli("pause", ref.run_id).code == Exit.DONE
     assert limits.get_limits(conn, ref.run_id).paused
@@ -202,7 +202,7 @@ def test_a_run_is_steered(conn: Connection, cli: Command) -> None:
     assert "is closed" in closed.err
 
 
-def test_jobs_are_listed_with_what_was_done(conn: Connection, cli: Command) -> None:
+def test_jobs_are_listed_with_their_counts(conn: Connection, cli: Command) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item("a"), item("b")])
     (job,) = json.loads(cli("jobs", "--json").out)
@@ -223,22 +223,20 @@ def test_report_files_are_written_to_a_folder(
     enqueue(conn, ref, [item("a"), item("b")])
     monkeypatch.chdir(tmp_path)
     done = cli("export", "reports", "--run", ref.run_id, "--json")
-    told = json.loads(done.out)
-    assert told["counts"] == {"failed": 0, "pending": 2, "succeeded": 0}
-    assert json.loads(Path(told["manifest"]).read_text())["Run"] == ref.run_id
-    assert Path(told["manifest"]).is_relative_to(tmp_path / "reports")
+    shown = json.loads(done.out)
+    assert shown["counts"] == {"failed": 0, "pending": 2, "succeeded": 0}
+    assert json.loads(Path(shown["manifest"]).read_text())["Run"] == ref.run_id
+    assert Path(shown["manifest"]).is_relative_to(tmp_path / "reports")
     done = cli("export", tmp_path / "reports", "--job", "job", "--items", "failures")
     assert done.out.splitlines()[1:] == ["0 failed"]
     assert cli("export", "reports").code == Exit.BAD_INPUT
     assert cli("export", "nowhere://x", "--run", ref.run_id).code == Exit.BAD_INPUT
 
 
-def test_what_failed_is_looked_up_and_counted(
-    conn: Connection, cli: Command, state_dsn: str
-) -> None:
+def test_failures_are_listed_and_counted(conn: Connection, cli: Command, state_dsn: str) -> None:
     quarantined(state_dsn, conn)
-    told = json.loads(cli("quarantine", "job", "--json").out)
-    assert [(group["error_type"], group["items"]) for group in told] == [
+    shown = json.loads(cli("quarantine", "job", "--json").out)
+    assert [(group["error_type"], group["items"]) for group in shown] == [
         ("Even.Error", 5), ("Odd.Error", 5),
     ]  # fmt: skip
     text = cli("quarantine", "job", "--error", "Odd*").out
@@ -256,7 +254,7 @@ def test_what_failed_is_looked_up_and_counted(
     assert (counted["items"], counted["dag_id"], counted["selection"]["error"]) == (5, "d", "Odd*")
     said = cli("redrive", "job", "--error", "Odd*", "--count").out
     assert said.startswith("5 items of quarantine: error Odd*; cost ")
-    why = ("--note", "mended")
+    why = ("--note", "fixed")
     nothing = cli("redrive", "job", "--error", "Other", "--yes", *why)
     assert nothing.code == Exit.INCOMPLETE
     silent = cli("redrive", "job", "--error", "Odd*", "--yes")
@@ -273,7 +271,7 @@ def test_what_failed_is_looked_up_and_counted(
     assert (where.code, "RETROFILL_AIRFLOW_URL" in where.err) == (Exit.BAD_INPUT, True)
 
 
-def test_what_reads_and_steers_needs_no_airflow(conn: Connection, state_dsn: str) -> None:
+def test_reading_and_controlling_runs_needs_no_airflow(conn: Connection, state_dsn: str) -> None:
     ref = open_run(conn)
     code = f"""
 import sys

@@ -1,4 +1,4 @@
-"""The data plane against real HTTP: the scripted endpoint, raw sockets, a proxy, the emulator."""
+"""The data plane with real HTTP: the scripted endpoint, raw sockets, a proxy, the emulator."""
 
 import io
 import json
@@ -9,7 +9,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 
 import psutil
@@ -37,12 +37,12 @@ KEYS = Credentials("AKIDEXAMPLE", "a secret", "a/session+token==")
 BODY = b'{"items":["a"]}'
 EVENT = Payload(BODY)
 PATIENCE_S = 60
-"""How long a test waits for what must come; nothing is measured by it."""
+"""How long a test waits for an expected event; it measures nothing."""
 
 
 @pytest.fixture
 def open_client() -> Iterator[Callable[..., HttpClient]]:
-    """A function that opens a client, which is closed after the test."""
+    """A function that opens clients, which are closed after the test."""
     with ExitStack() as stack:
 
         def opened(endpoint_url: str, **changes: object) -> HttpClient:
@@ -56,13 +56,13 @@ def open_client() -> Iterator[Callable[..., HttpClient]]:
                 "max_in_flight": 100,
                 **changes,
             }
-            return stack.enter_context(invoke_client(**settings))  # type: ignore[arg-type]
+            return stack.enter_context(closing(invoke_client(**settings)))  # type: ignore[arg-type]
 
         yield opened
 
 
 def completions(client: HttpClient, calls: int) -> list[Reply | NoReply]:
-    """Return what so many calls came to, in the order of their tags; and that there is no more."""
+    """Return the outcomes of this many calls in order of tag; check that there are no more."""
     gathered = [client.completions.get(timeout=PATIENCE_S) for _ in range(calls)]
     assert client.completions.empty()
     return sorted(gathered, key=lambda one: one.tag)
@@ -84,10 +84,10 @@ def follow(endpoint: ScriptedEndpoint, *rules: Rule, latency: float = 0.0, answe
     endpoint.reset()
 
 
-# What comes back.
+# Responses.
 
 
-def test_a_whole_reply(endpoint, open_client):
+def test_a_complete_response_is_read(endpoint, open_client):
     follow(endpoint, answer='{"done": true}')
     client = open_client(endpoint.url)
     client.send(41, EVENT)
@@ -99,7 +99,7 @@ def test_a_whole_reply(endpoint, open_client):
     assert len(ended.request_id) == 36
 
 
-def test_what_is_sent(open_client):
+def test_the_request_is_the_expected_one(open_client):
     with RawServer(lambda _: http_answer()) as server:
         client = open_client(server.url, qualifier="live")
         assert call(client).body == b"null"
@@ -114,7 +114,7 @@ def test_what_is_sent(open_client):
     assert "x-amz-tenant-id" not in request.headers
 
 
-def test_a_tenant_is_named(open_client):
+def test_the_tenant_is_sent_and_signed(open_client):
     with RawServer(lambda _: http_answer()) as server:
         call(open_client(server.url, tenant_id="blue team"))
         (request,) = server.requests
@@ -122,14 +122,14 @@ def test_a_tenant_is_named(open_client):
     assert "x-amz-tenant-id" in request.headers["authorization"], "it is signed"
 
 
-def test_a_path_before_the_apis_own_and_no_qualifier(open_client):
+def test_an_endpoint_may_have_a_path_and_no_qualifier(open_client):
     with RawServer(lambda _: http_answer()) as server:
         call(open_client(f"{server.url}/aws/", qualifier="", function_arn="f"))
         (request,) = server.requests
     assert request.line == "POST /aws/2015-03-31/functions/f/invocations HTTP/1.1"
 
 
-def test_the_signature_is_the_one_that_botocore_makes(open_client):
+def test_the_signature_equals_botocores(open_client):
     with RawServer(lambda _: http_answer()) as server:
         call(
             open_client(server.url),
@@ -154,7 +154,7 @@ def test_the_signature_is_the_one_that_botocore_makes(open_client):
     assert credential == f"AWS4-HMAC-SHA256 Credential={auth.scope(theirs)}"
 
 
-def test_a_chunked_reply(open_client):
+def test_a_chunked_response_is_read(open_client):
     chunked = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nnul\r\n1\r\nl\r\n0\r\n\r\n"
     )
@@ -162,7 +162,7 @@ def test_a_chunked_reply(open_client):
         assert call(open_client(server.url)).body == b"null"
 
 
-def test_headers_are_found_however_they_are_spelt(open_client):
+def test_header_names_are_case_insensitive(open_client):
     fields = (
         "X-AMZN-ERRORTYPE: TooManyRequestsException:http://internal.amazon.com/",
         "retry-after: 3",
@@ -180,7 +180,7 @@ def test_headers_are_found_however_they_are_spelt(open_client):
     )
 
 
-def test_the_header_of_a_failed_function_is_found_however_it_is_spelt(open_client):
+def test_the_header_of_a_failed_function_is_case_insensitive(open_client):
     with RawServer(lambda _: http_answer(b"{}", "X-AMZ-Function-ERROR: Handled")) as server:
         ended = classify(call(open_client(server.url)))
     assert (ended.kind, ended.error_type, ended.cause) == (Outcome.FAILED, "Handled", "handled")
@@ -201,39 +201,39 @@ def test_every_error_of_lambda_is_sent_once_and_classified(endpoint, open_client
 
 
 @pytest.mark.parametrize("error_type", ["KeyError", "Sandbox.Timedout", "Runtime.OutOfMemory"])
-def test_a_function_error(error_type, endpoint, open_client):
+def test_a_function_error_is_a_failure(error_type, endpoint, open_client):
     given = {"Runtime.OutOfMemory": "Runtime.ExitError"}.get(error_type, error_type)
     follow(endpoint, Rule(reply=Scripted(function_error=given)))
     ended = classify(call(open_client(endpoint.url)))
     assert (ended.kind, ended.error_type) == (Outcome.FAILED, error_type)
 
 
-def test_a_payload_that_lambda_refuses_is_sent_whole(endpoint, open_client):
+def test_a_payload_that_lambda_refuses_is_sent_completely(endpoint, open_client):
     follow(endpoint)
     ended = classify(call(open_client(endpoint.url), b"9" * (6 * 1024 * 1024 + 1)))
     assert (ended.kind, ended.error_type) == (Outcome.TOO_LARGE, "RequestTooLargeException")
     assert endpoint.stats().requests == 1
 
 
-def test_a_reply_of_six_megabytes(open_client):
+def test_a_response_of_six_megabytes_is_read(open_client):
     body = b'"' + b"x" * (6 * 1024 * 1024 - 2) + b'"'
     with RawServer(lambda _: http_answer(body)) as server:
         assert call(open_client(server.url)).body == body
 
 
-def test_an_empty_payload(endpoint, open_client):
+def test_an_empty_payload_is_sent(endpoint, open_client):
     follow(endpoint)
     assert call(open_client(endpoint.url), b"").status == 200
 
 
-# What does not come back.
+# Missing responses.
 
 BROKEN = (Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP)
 
 
 @pytest.mark.parametrize("runs", [False, True])
 @pytest.mark.parametrize("wire", BROKEN)
-def test_a_broken_answer_is_no_reply_and_its_request_was_sent_once(
+def test_a_broken_response_is_unknown_and_its_request_was_sent_once(
     wire, runs, endpoint, open_client
 ):
     reply = Scripted(wire=wire, runs=runs, body="x" * 1_000)
@@ -250,18 +250,18 @@ def test_a_broken_answer_is_no_reply_and_its_request_was_sent_once(
     stats = endpoint.stats()
     assert stats.invocations == 6
     assert stats.executions == (6 if runs else 3)
-    # The connections that broke are not used again, and the client still works.
+    # Broken connections are not used again, and the client still works.
     assert classify(call(client)).kind is Outcome.SUCCEEDED
     assert endpoint.stats().invocations == 7
 
 
-def test_an_answer_that_drips_to_its_end_in_time_is_whole(endpoint, open_client):
+def test_a_slow_response_that_ends_in_time_is_complete(endpoint, open_client):
     reply = Scripted(wire=Wire.DRIP, body='"0123456789"', drip_interval=0.01)
     follow(endpoint, Rule(reply=reply))
     assert call(open_client(endpoint.url)).body == b'"0123456789"'
 
 
-def test_a_reply_that_is_too_long(open_client, monkeypatch):
+def test_a_response_that_is_too_long_is_cut(open_client, monkeypatch):
     monkeypatch.setattr(exchange_module, "MAX_REPLY_BYTES", 1_000)
     with RawServer(lambda _: http_answer(b"x" * 1_000_000)) as server:
         client = open_client(server.url)
@@ -271,7 +271,7 @@ def test_a_reply_that_is_too_long(open_client, monkeypatch):
 
 
 @pytest.mark.parametrize("rest", [b"", b'{"batchItemFailures":[]}'])
-def test_a_reply_of_no_known_length_is_not_taken_for_a_whole_one(rest, open_client):
+def test_a_response_of_unknown_length_is_not_taken_for_complete(rest, open_client):
     with RawServer(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + rest) as server:
         reply = call(open_client(server.url, deadline_s=2.0))
     assert isinstance(reply, NoReply)
@@ -288,14 +288,14 @@ def test_a_reply_of_no_known_length_is_not_taken_for_a_whole_one(rest, open_clie
         b"\0" * 100 + b"\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_no_reply(answer, open_client):
+def test_bytes_that_are_not_http_are_not_a_response(answer, open_client):
     with RawServer(lambda _: answer) as server:
         reply = call(open_client(server.url, deadline_s=2.0))
     assert isinstance(reply, NoReply)
     assert reply.sent
 
 
-def test_nobody_listens(open_client):
+def test_a_call_whose_connection_is_refused_was_not_sent(open_client):
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         client = open_client(f"http://127.0.0.1:{unheard.getsockname()[1]}")
@@ -309,13 +309,13 @@ def test_nobody_listens(open_client):
         assert classify(one).kind is Outcome.STARTING
 
 
-def test_a_name_that_nobody_knows(open_client):
+def test_a_call_to_an_unknown_host_was_not_sent(open_client):
     reply = call(open_client("http://no-such-host.invalid"))
     assert isinstance(reply, NoReply)
     assert not reply.sent
 
 
-def test_a_proxy_that_never_answers(open_client, monkeypatch):
+def test_a_silent_proxy_ends_calls_after_the_connect_timeout(open_client, monkeypatch):
     monkeypatch.setattr(client_module, "CONNECT_S", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         proxy_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -329,7 +329,7 @@ def test_a_proxy_that_never_answers(open_client, monkeypatch):
 # Connections.
 
 
-def test_connections_are_kept_and_no_more_than_needed(endpoint, open_client):
+def test_connections_are_reused_and_as_few_as_needed(endpoint, open_client):
     follow(endpoint, latency=0.01)
     client = open_client(endpoint.url, max_in_flight=20)
     done, sent = 0, 0
@@ -345,14 +345,14 @@ def test_connections_are_kept_and_no_more_than_needed(endpoint, open_client):
     assert stats.connections <= 20 + 1  # one to observe
 
 
-def test_a_connection_that_the_server_closed_is_not_used_again(open_client):
+def test_a_connection_closed_by_the_server_is_not_reused(open_client):
     with RawServer(lambda _: http_answer(b"null", "Connection: close")) as server:
         client = open_client(server.url)
         assert [call(client).status for _ in range(5)] == [200] * 5
         assert (server.connections, len(server.requests)) == (5, 5)
 
 
-def test_a_connection_that_rested_too_long_is_not_used_again(open_client, monkeypatch):
+def test_a_connection_that_was_idle_too_long_is_not_reused(open_client, monkeypatch):
     with RawServer(lambda _: http_answer()) as server:
         client = open_client(server.url)
         call(client)
@@ -363,8 +363,8 @@ def test_a_connection_that_rested_too_long_is_not_used_again(open_client, monkey
         assert server.connections == 2
 
 
-def test_a_connection_that_the_server_dropped_at_rest_loses_no_request(open_client):
-    """The server closes in silence after each answer: the next request must not be lost."""
+def test_an_idle_connection_dropped_by_the_server_loses_no_request(open_client):
+    """The server closes silently after each response: the next request must not be lost."""
     closed = threading.Event()
 
     class Dropping(RawServer):
@@ -387,8 +387,8 @@ def test_a_connection_that_the_server_dropped_at_rest_loses_no_request(open_clie
         assert len(server.requests) == 5
 
 
-def test_what_is_said_to_be_unsent_was_not_sent(open_client):
-    """The server drops connections at rest just when the next request may be on its way."""
+def test_a_call_reported_as_unsent_was_not_sent(open_client):
+    """The server drops idle connections when the next request may be on its way."""
     rng = random.Random(5)  # noqa: S311
 
     class Hasty(RawServer):
@@ -419,7 +419,7 @@ def test_what_is_said_to_be_unsent_was_not_sent(open_client):
     assert replies | unsent | unknown == set(range(500))
 
 
-def test_every_call_ends_once_whatever_happens_to_it(endpoint, open_client):
+def test_every_call_ends_once_whatever_happens(endpoint, open_client):
     wires = (Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL)
     faults = [Rule(probability=0.05, reply=Scripted(wire=wire, body="xx")) for wire in wires]
     throttle = Rule(probability=0.05, reply=Scripted(error="TooManyRequestsException"))
@@ -438,7 +438,7 @@ def test_every_call_ends_once_whatever_happens_to_it(endpoint, open_client):
     assert kinds == {Outcome.SUCCEEDED, Outcome.UNKNOWN, Outcome.THROTTLED}
 
 
-def test_more_than_the_most_allowed_is_refused(endpoint, open_client):
+def test_a_call_above_max_in_flight_is_refused(endpoint, open_client):
     follow(endpoint, Rule(reply=Scripted(wire=Wire.HANG)))
     client = open_client(endpoint.url, max_in_flight=2)
     client.send(0, EVENT)
@@ -451,7 +451,7 @@ def threads() -> int:
     return psutil.Process().num_threads()
 
 
-def test_closing_ends_what_is_open_and_every_thread(endpoint):
+def test_closing_ends_open_calls_and_every_thread(endpoint):
     follow(endpoint, Rule(reply=Scripted(wire=Wire.HANG)))
     before = threads()
     client = invoke_client(
@@ -484,7 +484,7 @@ def test_credentials_are_renewed_while_they_are_in_use(open_client):
     def renew() -> dict[str, str]:
         nonlocal renewed
         renewed += 1
-        # Within the time in which botocore insists on new ones, so each use renews.
+        # So near to their expiry that botocore renews them at each use.
         expiry = datetime.now(UTC) + timedelta(seconds=1)
         return {
             "access_key": f"AKID{renewed}", "secret_key": f"secret {renewed}",
@@ -504,13 +504,13 @@ def test_credentials_are_renewed_while_they_are_in_use(open_client):
     assert used == [(f"AKID{n}", f"token-{n}") for n in (2, 3, 4)]
 
 
-def test_keys_without_a_session(open_client):
+def test_keys_without_a_session_sign(open_client):
     with RawServer(lambda _: http_answer()) as server:
         call(open_client(server.url, credentials=Credentials("AKID", "secret")))
         assert "x-amz-security-token" not in server.requests[0].headers
 
 
-def test_credentials_that_cannot_be_had(open_client):
+def test_missing_credentials_are_an_error(open_client):
     class Broken:
         def get_frozen_credentials(self) -> None:
             raise ConnectionError("the instance's role\ndoes not answer")
@@ -539,19 +539,19 @@ def tls_endpoint(certificates: Certificates) -> Iterator[RawServer]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_tls_by_a_certificate_authority_of_ones_own(host, tls_endpoint, certificates, open_client):
+def test_tls_uses_a_private_certificate_authority(host, tls_endpoint, certificates, open_client):
     url = f"https://{host}:{tls_endpoint.port}"
     client = open_client(url, verify=str(certificates.authority))
     assert call(client).body == b'"over TLS"'
 
 
-def test_tls_that_is_not_verified(tls_endpoint, open_client):
+def test_tls_verification_can_be_switched_off(tls_endpoint, open_client):
     assert call(open_client(tls_endpoint.url, verify=False)).body == b'"over TLS"'
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not wait until awscrt tells that a handshake failed: that takes it 10 to 30 seconds."""
+    """Do not wait until awscrt reports a failed handshake, which takes 10 to 30 seconds."""
     monkeypatch.setattr(client_module, "CONNECT_S", 1.0)
     monkeypatch.setattr(client_module, "CLOSE_S", 0.0)
 
@@ -567,7 +567,7 @@ def test_a_server_that_is_not_trusted_gets_no_request(tls_endpoint, open_client)
 
 @pytest.mark.usefixtures("impatient")
 def test_a_certificate_for_another_name_is_not_trusted(tls_endpoint, certificates, open_client):
-    # A tunnel, so that the name is another one and the server the same.
+    # A tunnel, so that another name leads to the same server.
     seen = len(tls_endpoint.requests)
     with Proxy(tunnel_to=tls_endpoint.port) as proxy:
         client = open_client(
@@ -583,7 +583,7 @@ def test_a_certificate_for_another_name_is_not_trusted(tls_endpoint, certificate
     assert len(tls_endpoint.requests) == seen
 
 
-def test_broken_answers_over_tls(certificates, open_client):
+def test_broken_responses_over_tls_are_unknown(certificates, open_client):
     with scripted_endpoint(
         Script(
             rules=tuple(
@@ -593,7 +593,6 @@ def test_broken_answers_over_tls(certificates, open_client):
         ),
         certificate=certificates.server,
     ) as endpoint:
-        endpoint._certificate = certificates.authority  # noqa: SLF001
         client = open_client(endpoint.url, verify=str(certificates.authority), deadline_s=2.0)
         for tag in range(len(BROKEN) + 1):
             client.send(tag, EVENT)
@@ -629,7 +628,7 @@ def test_https_is_tunnelled_by_a_proxy(tls_endpoint, certificates, open_client):
     assert "authorization" not in connect.headers
 
 
-def test_a_proxy_that_refuses(open_client):
+def test_a_call_that_a_proxy_refuses_was_not_sent(open_client):
     with RawServer(lambda _: http_answer(b"", status="407 Proxy Authentication Required")) as proxy:
         client = open_client("https://lambda.example", proxy_url=proxy.url)
         reply = call(client)
@@ -637,14 +636,14 @@ def test_a_proxy_that_refuses(open_client):
     assert not reply.sent
 
 
-def test_the_environments_proxy_is_not_asked(endpoint, open_client, monkeypatch):
+def test_the_environments_proxy_is_not_used(endpoint, open_client, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     follow(endpoint)
     assert call(open_client(endpoint.url)).status == 200
 
 
-# What cannot be.
+# Settings that cannot be used.
 
 
 @pytest.mark.parametrize(("setting", "value", "says"), [
@@ -659,19 +658,19 @@ def test_the_environments_proxy_is_not_asked(endpoint, open_client, monkeypatch)
     ("endpoint_url", "http://host/#a", "endpoint_url"),
     ("proxy_url", "proxy:3128", "proxy_url"),
     ("proxy_url", "socks5://proxy:1080", "proxy_url"),
-    ("credentials", None, "credentials"),
+    ("credentials", None, "aws_conn_id"),
     ("deadline_s", 0, "deadline_s"),
     ("deadline_s", float("nan"), "deadline_s"),
     ("max_in_flight", 0, "max_in_flight"),
 ])  # fmt: skip
-def test_a_setting_that_cannot_be_used_is_named(setting, value, says, open_client):
+def test_a_bad_setting_is_named(setting, value, says, open_client):
     with pytest.raises(ConfigError, match=f"^{says}: ") as raised:
         open_client(**{"endpoint_url": "http://127.0.0.1:1", setting: value})
     assert "pw" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])
-def test_certificates_that_cannot_be_read(content, tmp_path, open_client):
+def test_unreadable_certificates_are_named(content, tmp_path, open_client):
     path = tmp_path / "authority.pem"
     if content is not None:
         path.write_bytes(content)
@@ -682,7 +681,7 @@ def test_certificates_that_cannot_be_read(content, tmp_path, open_client):
 # The emulator's own Lambda.
 
 
-def test_a_function_of_the_emulator(aws, lambda_client, open_client):
+def test_a_function_in_the_emulator_is_called(aws, lambda_client, open_client):
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("f.py", (

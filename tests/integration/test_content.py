@@ -1,4 +1,4 @@
-"""Content comes through screening, calls, quarantine and redrive as it was, byte for byte."""
+"""Content passes through screening, calls, quarantine and redrive unchanged, byte for byte."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ sizes = st.sampled_from([0, 1_000, 1_000])
 
 
 def content_of(value: object, text: str, size: int) -> str:
-    """Return a row as JSON, with a text in it that makes it about so many characters long."""
+    """Return a row as JSON, with a text that makes it about `size` characters long."""
     filling = (text or "\u00e9\u4e2d\U0001f600") * size
     row = {"value": value, "text": filling[:size]}
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
@@ -50,7 +50,7 @@ def escaped(character: str) -> str:
 
 
 def record_of(item: Item) -> bytes:
-    """Return what a function must be given of an item, written one character at a time."""
+    """Return the record that a function must receive, built one character at a time."""
     row = "".join(map(escaped, item.content))
     key, identifier = json.dumps(item.key), UUID(bytes=item.identifier)
     return f'{{"identifier":"{identifier}","key":{key},"row":{row}}}'.encode()
@@ -82,7 +82,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_content_is_the_same_wherever_it_goes(
+def test_content_stays_the_same_everywhere(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch, *, ordered: bool
 ) -> None:
     monkeypatch.setattr(portions, "PORTION_BYTES", 1_500_000)

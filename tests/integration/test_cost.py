@@ -1,4 +1,4 @@
-"""What a run costs: counted once, never less than what is billed, and within its budget."""
+"""What a run costs: counted once, never below the bill, and within its budget."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from tests.integration.test_invoke import invoke, invoker, keys, planned
 
 PRICE = Price(per_call=1.0, per_gb_second=8.0, memory_mb=128, per_item=10.0)
 MOST = 1.0 + 1.0 * FUNCTION.timeout_s
-"""What a call without items costs at most."""
+"""The maximum cost of a call without items."""
 
 REAL = Price(per_call=2e-7, per_gb_second=0.0000166667, memory_mb=128)
 
@@ -37,7 +37,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 def charged(call: Call, cost: float, *, from_above: bool = False) -> Settlement:
-    """Return that a call succeeded, and what it cost."""
+    """Return the end of a call that succeeded at this cost."""
     ended = EndedCall(
         call.number,
         "succeeded",
@@ -56,13 +56,13 @@ def sent(lease: BatchLease, size: int = 1) -> list[Call]:
 
 
 def costs(conn: connection, run_id: int = 1) -> tuple[float | None, float | None]:
-    """Return what a run cost, and what of it was counted from above."""
+    """Return a run's cost, and the part that was counted from above."""
     report = runs.get_report(conn, run_id)
     return report.cost, report.cost_from_above
 
 
 def by_outcome(conn: connection) -> dict[str, float | None]:
-    """Return what calls cost, by how they ended."""
+    """Return the cost of calls by outcome."""
     with conn, conn.cursor() as cur:
         cur.execute("SELECT outcome::text, cost FROM retrofill.v_outcome")
         return dict(cur.fetchall())
@@ -96,7 +96,7 @@ def test_cost_is_counted_with_the_call_that_caused_it(state_dsn: str, conn: conn
         assert cur.fetchall() == [(9, 7, 64)]
 
 
-def test_unknown_is_not_nothing(state_dsn: str, conn: connection) -> None:
+def test_an_unknown_cost_is_not_zero(state_dsn: str, conn: connection) -> None:
     open_batch(conn)
     with closing(taken(state_dsn)) as lease:
         lease.settle(success(*sent(lease)), [])
@@ -111,7 +111,7 @@ def test_unknown_is_not_nothing(state_dsn: str, conn: connection) -> None:
     )
 
 
-def test_a_lost_call_counts_from_above_until_it_is_known_better(
+def test_a_lost_call_counts_from_above_until_its_cost_is_known(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn, 4, price=PRICE)
@@ -125,7 +125,9 @@ def test_a_lost_call_counts_from_above_until_it_is_known_better(
             for _ in range(2):
                 with pytest.raises(LeaseLost):
                     silent.settle(charged(first, 21.5), [])
-                assert costs(conn) == (MOST + 20.0 + 21.5, MOST + 20.0), "a late fact counts once"
+                assert costs(conn) == (MOST + 20.0 + 21.5, MOST + 20.0), (
+                    "a late response counts once"
+                )
                 assert by_outcome(conn) == {"succeeded": 21.5, "lost": MOST + 20.0}
             refused = Settlement(ended=[EndedCall(second.number, "throttled", items=2)])
             with pytest.raises(LeaseLost):
@@ -135,7 +137,7 @@ def test_a_lost_call_counts_from_above_until_it_is_known_better(
 
 
 @pytest.mark.parametrize("way", ["released", "closed", "abandoned"])
-def test_whoever_finds_lost_calls_counts_their_cost(
+def test_the_task_that_finds_lost_calls_counts_their_cost(
     state_dsn: str, conn: connection, way: str
 ) -> None:
     ref = open_batch(conn, 4, price=PRICE, config={"on_unknown": "hold"})
@@ -154,7 +156,7 @@ def test_whoever_finds_lost_calls_counts_their_cost(
     assert runs.get_report(conn, 1).quarantined == 2
 
 
-def test_money_is_set_aside_before_it_is_spent(state_dsn: str, conn: connection) -> None:
+def test_money_is_reserved_before_it_is_spent(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn, price=PRICE, max_cost=100.0)
     enqueue(conn, ref, [item(key) for key in keys(8)])
     assert plan(conn, ref, most=4, fewest=4) == [4, 4]
@@ -165,7 +167,7 @@ def test_money_is_set_aside_before_it_is_spent(state_dsn: str, conn: connection)
         assert (waits.cost, waits.stop_reason) == (0.0, None), "the first may give some back"
         calls = sent(first)
         first.settle(charged(calls[0], 40.0), [])
-        assert first.allot(10, 3).cost == 30.0, "the half of what is left"
+        assert first.allot(10, 3).cost == 30.0, "half of what is left"
         assert second.allot(10, 0).cost == 15.0
         first.settle(charged(calls[1], 25.0), [])
         assert second.allot(10, 0).cost == 16.25, "as much as a call costs"
@@ -176,7 +178,7 @@ def test_money_is_set_aside_before_it_is_spent(state_dsn: str, conn: connection)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
     with closing(taken(state_dsn, "last", 2)) as last:
-        assert last.allot(9, 0).cost == 35.0 - 2 * (MOST + 10.0), "nothing is lost to the dead"
+        assert last.allot(9, 0).cost == 35.0 - 2 * (MOST + 10.0), "a dead task loses no money"
         (call, *_) = sent(last)
         last.settle(charged(call, 50.0), [])
         stopped = last.allot(9, 0)
@@ -184,7 +186,7 @@ def test_money_is_set_aside_before_it_is_spent(state_dsn: str, conn: connection)
 
 
 @pytest.mark.parametrize("logs_json", [False, True])
-def test_what_calls_used_is_recorded_and_counted_as_the_server_counts_it(
+def test_usage_is_recorded_and_equals_the_servers_count(
     state_dsn: str, conn: connection, *, logs_json: bool
 ) -> None:
     planned(conn, keys(40), price=REAL)
@@ -195,7 +197,7 @@ def test_what_calls_used_is_recorded_and_counted_as_the_server_counts_it(
     )
     script = Script(functions=(function,), latency=0.005, rules=rules)
     with scripted_endpoint(script) as endpoint:
-        invoke(state_dsn, endpoint, tells_usage=True)
+        invoke(state_dsn, endpoint, reports_usage=True)
         stats = endpoint.stats()
     assert (stats.executions, stats.invocations) == (42, 44)
     report = runs.get_report(conn, 1)
@@ -221,7 +223,7 @@ def test_what_calls_used_is_recorded_and_counted_as_the_server_counts_it(
         ]
 
 
-def test_without_the_log_time_counts_from_above(state_dsn: str, conn: connection) -> None:
+def test_without_the_log_the_duration_counts_from_above(state_dsn: str, conn: connection) -> None:
     planned(conn, keys(40), price=REAL)
     script = Script(functions=(Function(name="f"),), latency=0.0042)
     with scripted_endpoint(script) as endpoint:
@@ -233,29 +235,29 @@ def test_without_the_log_time_counts_from_above(state_dsn: str, conn: connection
     assert cost >= server_cost(stats.billed_ms, stats.executions)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT count(took_ms) FROM retrofill.v_call")
-        assert cur.fetchall() == [(0,)], "a run that has not asked for it keeps no usage"
+        assert cur.fetchall() == [(0,)], "a run without the param keeps no usage"
 
 
 def server_cost(billed_ms: int, executions: int) -> float:
-    """Return what executions cost, by the server's own count."""
+    """Return the cost of executions by the server's own count."""
     return executions * 2e-7 + billed_ms / 1_000 * 0.0000166667 / 8
 
 
-# A budget that is met in the middle of a run.
+# A budget that is used up during a run.
 
 COUNT = 8_000
 SIZES = tuple(range(0, 1_000_000, 50_000))
 SECONDS_PER_MB = 0.3
 LATENCY = 0.05
 LONGEST = server_cost(round(1_000 * (LATENCY + SECONDS_PER_MB)), 1)
-"""What the largest object costs."""
+"""The cost of the largest object."""
 
 BUDGET = 0.6 * COUNT * server_cost(round(1_000 * (LATENCY + SECONDS_PER_MB * 0.475)), 1)
-"""What about six tenths of the calls cost."""
+"""The cost of about six tenths of the calls."""
 
 
 def costly(conn: connection) -> None:
-    """Plan calls of which each takes as long as its object is large."""
+    """Plan calls whose durations follow the size of their objects."""
     ref = open_run(conn, price=REAL, max_cost=BUDGET, max_concurrency=200)
     sized = [
         item(key)._replace(content=pack(SIZES[number % len(SIZES)], MOMENT, "e", ""))
@@ -281,16 +283,16 @@ def served() -> Script:
 
 def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
     try:
-        with invoker(dsn, endpoint, batch_id=batch_id, tells_usage=True) as task:
+        with invoker(dsn, endpoint, batch_id=batch_id, reports_usage=True) as task:
             task.run()
     except RunIncomplete:
         raise SystemExit(3) from None
 
 
-def test_what_calls_cost_at_least_is_set_aside_before_the_first_one_ends(
+def test_the_minimum_cost_is_reserved_before_the_first_call_ends(
     state_dsn: str, conn: connection
 ) -> None:
-    """Else a budget of three calls would be met by a hundred, all sent at once."""
+    """Otherwise a hundred calls could be sent at once on a budget of three."""
     planned(conn, keys(200), batch=100, price=Price(per_item=1.0), max_cost=3.0)
     change_limits(conn, 1, max_concurrency=100)
     with scripted_endpoint(Script(functions=(Function(name="f"),), latency=0.3)) as endpoint:
@@ -302,7 +304,7 @@ def test_what_calls_cost_at_least_is_set_aside_before_the_first_one_ends(
     assert costs(conn)[0] in {3.0, 4.0}
 
 
-def test_a_budget_is_overrun_at_most_by_what_is_in_flight(
+def test_a_budget_is_exceeded_at_most_by_the_calls_in_flight(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
     costly(conn)
@@ -310,7 +312,7 @@ def test_a_budget_is_overrun_at_most_by_what_is_in_flight(
         with active(state_dsn, endpoint, _work) as tasks:
             pass
         stats = endpoint.stats()
-    assert {task.exitcode for task in tasks} <= {0, 3}, "what was not done was stopped"
+    assert {task.exitcode for task in tasks} <= {0, 3}, "unfinished tasks were stopped"
     report = runs.get_report(conn, 1)
     assert report.cost is not None
     overrun = report.cost - BUDGET

@@ -1,4 +1,4 @@
-"""Counts of a listing, through the use cases: exact wherever sets, chunks, pages or tasks end."""
+"""Counts of a listing, via the use cases: exact wherever sets, chunks, pages or tasks end."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -40,14 +40,14 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 class Listed(NamedTuple):
-    """A page of a listing: its items, and how many others there are for each reason."""
+    """A page of a listing: its items, and the number of skipped ones by reason."""
 
     items: list[Item]
     others: tuple[int, int, int]
 
 
 class Listing(PlainSource):
-    """A source that lists what it is told, in an order of its own.
+    """A source that lists given pages, in any order.
 
     :param parts: the pages of each partition
     """
@@ -78,7 +78,7 @@ def read_whole(
     rooms: Iterator[int],
     crash: Callable[[Point], None] = lambda _: None,
 ) -> tuple[SetRef, int]:
-    """Read a source in as many sets as it takes, with each task begun anew that crashes."""
+    """Read a source in as many sets as needed, restarting each task that crashes."""
     ref = open_run(conn, f"run {next(_numbers)}", max_items=next(rooms), partitions=0)
     for sets in count(1):
         for part in list_partitions(conn, ref, CONFIG, source):
@@ -97,7 +97,7 @@ def read_whole(
 
 
 def crashes_at(visits: set[int]) -> Callable[[Point], None]:
-    """Return what raises whenever one of the commits of chunks with these numbers is reached."""
+    """Return a function that raises at the chunk commits with these numbers."""
     reached = count()
 
     def act(point: Point) -> None:
@@ -109,7 +109,7 @@ def crashes_at(visits: set[int]) -> Callable[[Point], None]:
 
 @st.composite
 def _listings(draw: st.DrawFn) -> list[list[Listed]]:
-    """Pages with keys in any order, versions of one key, and repeats of what the last page had."""
+    """Draw pages with keys in any order, versions of one key, and repeats of the last page."""
     names = draw(
         st.lists(
             st.tuples(st.sampled_from("abcdefghij"), st.integers(0, 5)), unique=True, max_size=40
@@ -127,7 +127,7 @@ def _listings(draw: st.DrawFn) -> list[list[Listed]]:
             part.append(Listed([*repeated, *fresh], others))
             last = part[-1].items or last
         parts.append(part)
-    # What another partition lists as well is known there.
+    # Items that another partition lists, too, are known there.
     if parts[0] and draw(st.booleans()):
         parts.append(parts[0])
     return parts
@@ -143,7 +143,7 @@ def _listings(draw: st.DrawFn) -> list[list[Listed]]:
     crashes=st.sets(st.integers(0, 40), max_size=8),
     before=st.integers(0, 12),
 )
-def test_the_counts_are_those_of_the_listing_wherever_something_ends(
+def test_counts_equal_the_listing_wherever_a_set_or_page_ends(
     conn: connection,
     *,
     parts: list[list[Listed]],
@@ -203,7 +203,7 @@ def test_half_of_a_hundred_objects_are_filtered_in_sets_of_twenty(
             assert len(keys_in(conn, "in_process")) == 50
 
 
-def test_a_page_that_grows_and_shrinks_between_two_sets_is_counted_as_it_is_taken(
+def test_a_page_that_changes_between_two_sets_is_counted_once(
     conn: connection,
 ) -> None:
     first = Listing([[Listed([item(key) for key in "abcdef"], (3, 1, 0))]])

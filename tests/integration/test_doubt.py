@@ -1,4 +1,4 @@
-"""Calls of which nobody knows: their counts, what is held, and a success that comes late."""
+"""Calls in doubt: their counts, held items, and late successes."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,7 +24,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 def places(conn: connection) -> tuple[list[str], list[str], list[str]]:
-    """Return the keys in process, in the results and in quarantine."""
+    """Return the keys in process, in results and in quarantine."""
     in_process, results, quarantine = (
         keys_in(conn, table) for table in ("in_process", "results", "quarantine")
     )
@@ -32,7 +32,7 @@ def places(conn: connection) -> tuple[list[str], list[str], list[str]]:
 
 
 def counts(conn: connection, run_id: int = 1) -> tuple[int, int, int]:
-    """Return what a run counts as succeeded, quarantined and left."""
+    """Return a run's counts of succeeded, quarantined and remaining items."""
     report = runs.get_report(conn, run_id)
     return report.succeeded, report.quarantined, report.items_left
 
@@ -56,9 +56,7 @@ def failing(call: Call, outcome: str, cause: str = "") -> EndedCall:
     return EndedCall(call.number, outcome, "r", "1", "E", "e", cause, len(call.entries))
 
 
-def test_each_way_to_end_has_its_count_that_outlives_the_calls(
-    state_dsn: str, conn: connection
-) -> None:
+def test_each_outcome_has_a_count_that_outlives_the_calls(state_dsn: str, conn: connection) -> None:
     open_batch(conn, 6)
     with closing(taken(state_dsn)) as lease:
         first, second, third = sent(lease, 2)
@@ -71,22 +69,20 @@ def test_each_way_to_end_has_its_count_that_outlives_the_calls(
         again = calls_of(lease, 2)[0]
         lease.settle(Settlement(), [again])
         lease.settle(Settlement(ended=[failing(again, "failed", "timed_out")]), [])
-    told = {
+    expected = {
         ("failed", "timed_out"): (2, 4), ("throttled", ""): (1, 2), ("succeeded", ""): (1, 2),
     }  # fmt: skip
-    assert outcomes(conn) == told
+    assert outcomes(conn) == expected
     with conn, conn.cursor() as cur:
         cur.execute("DELETE FROM retrofill.invocation")
-    assert outcomes(conn) == told
+    assert outcomes(conn) == expected
     report = runs.get_report(conn, 1)
     assert (report.calls, report.failed, report.timed_out, report.throttled) == (4, 2, 2, 1)
     assert "troubles    2 failed (2 timed out), 1 throttled" in report.as_text({})
     assert report.as_json()["timed_out"] == 2
 
 
-def test_a_settlement_of_successes_alone_writes_no_row_of_counts(
-    state_dsn: str, conn: connection
-) -> None:
+def test_settling_only_successes_writes_no_counts_row(state_dsn: str, conn: connection) -> None:
     open_batch(conn)
     with closing(taken(state_dsn)) as lease:
         lease.settle(success(*sent(lease)), [])
@@ -97,7 +93,7 @@ def test_a_settlement_of_successes_alone_writes_no_row_of_counts(
 
 
 @pytest.mark.parametrize("way", ["taken over", "released", "closed", "abandoned"])
-def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
+def test_unsettled_items_of_a_holder_are_held_whichever_task_finds_them(
     state_dsn: str, conn: connection, way: str
 ) -> None:
     ref = open_batch(conn, config=HOLD)
@@ -116,7 +112,7 @@ def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
                 with conn, conn.cursor() as cur:
                     cur.execute("UPDATE retrofill.batch SET leased_until = now() - interval '1 s'")
                 assert batches.rescue_run(conn, ref.run_id, 1) == "incomplete"
-                # What counts is the config of the run that made the call, not of the next one.
+                # The config of the run that made the call counts, not the next run's.
                 assert plan(conn, open_run(conn, "second")) == [1, 1]
     assert places(conn) == (["c", "d"], [], ["a", "b"])
     assert counts(conn) == (0, 2, 2)
@@ -129,7 +125,7 @@ def test_what_a_holder_left_unsettled_is_held_whoever_finds_it(
         assert cur.fetchall() == [(1, 0, True, "Call.Lost", 0)]
 
 
-def test_without_hold_it_waits_for_the_timeout(state_dsn: str, conn: connection) -> None:
+def test_without_hold_an_item_waits_for_the_timeout(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, config={"on_unknown": "retry"})
     with closing(taken(state_dsn)) as lease:
         sent(lease)
@@ -138,20 +134,18 @@ def test_without_hold_it_waits_for_the_timeout(state_dsn: str, conn: connection)
     assert counts(conn) == (0, 0, 4)
 
 
-def test_a_late_success_takes_a_held_item_out_of_quarantine_once(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_late_success_releases_a_held_item_once(state_dsn: str, conn: connection) -> None:
     open_batch(conn, config=HOLD)
     with closing(taken(state_dsn)) as zombie:
         good, bad, silent, _ = sent(zombie)
         with closing(taken(state_dsn, "second")) as second:
             assert left_of(second).items == []
             assert counts(conn) == (0, 4, 0)
-            told = success(good)
-            told.ended += [failing(bad, "failed", "unhandled"), failing(silent, "unknown")]
+            settlement = success(good)
+            settlement.ended += [failing(bad, "failed", "unhandled"), failing(silent, "unknown")]
             for _ in range(2):
                 with pytest.raises(LeaseLost):
-                    zombie.settle(told, [])
+                    zombie.settle(settlement, [])
                 assert places(conn) == ([], ["a"], ["b", "c", "d"])
                 assert counts(conn) == (1, 3, 0)
                 assert {key: calls for key, (calls, _) in outcomes(conn).items()} == {
@@ -162,7 +156,7 @@ def test_a_late_success_takes_a_held_item_out_of_quarantine_once(
                 }
 
 
-def test_a_late_success_finds_what_the_new_holder_has_given_up(
+def test_a_late_success_releases_items_that_the_new_holder_quarantined(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn, 1)
@@ -182,7 +176,7 @@ def test_a_late_success_finds_what_the_new_holder_has_given_up(
             assert counts(conn) == (1, 0, 0)
 
 
-def test_what_succeeded_late_is_not_counted_as_quarantined_besides(
+def test_a_late_success_is_not_also_counted_as_quarantined(
     state_dsn: str, conn: connection
 ) -> None:
     open_batch(conn, 1)
@@ -201,7 +195,7 @@ def test_what_succeeded_late_is_not_counted_as_quarantined_besides(
     assert counts(conn) == (1, 0, 0)
 
 
-def test_a_late_success_counts_for_the_run_that_has_the_item_now(
+def test_a_late_success_counts_for_the_current_run_of_the_item(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_batch(conn, 2)
@@ -221,7 +215,7 @@ def test_a_late_success_counts_for_the_run_that_has_the_item_now(
     assert places(conn) == ([], ["a", "b"], [])
 
 
-def test_a_late_success_counts_the_call_under_way_whichever_batch_makes_it(
+def test_a_late_success_counts_the_call_in_flight_of_any_batch(
     state_dsn: str, conn: connection
 ) -> None:
     first = open_batch(conn, 1)
@@ -231,7 +225,7 @@ def test_a_late_success_counts_the_call_under_way_whichever_batch_makes_it(
     assert plan(conn, second, most=10, fewest=10) == [1]
     batches.release_set(conn, second)
     close(conn, second.run_id, complete=False)
-    # The first run's task is cleared: it goes on with an item that was with the second meanwhile.
+    # The first run's task is cleared: it continues with an item that the second had meanwhile.
     with closing(taken(state_dsn)) as zombie:
         (call,) = sent(zombie)
         with closing(taken(state_dsn, "heir")) as heir:
@@ -243,7 +237,7 @@ def test_a_late_success_counts_the_call_under_way_whichever_batch_makes_it(
         assert cur.fetchall() == [("results", 2)]
 
 
-def test_a_holder_that_was_taken_over_gives_nothing_back(state_dsn: str, conn: connection) -> None:
+def test_a_replaced_holder_gives_nothing_back(state_dsn: str, conn: connection) -> None:
     open_batch(conn, config=HOLD)
     with closing(taken(state_dsn)) as first, closing(taken(state_dsn, "second")) as second:
         sent(second)
@@ -253,7 +247,7 @@ def test_a_holder_that_was_taken_over_gives_nothing_back(state_dsn: str, conn: c
     assert places(conn) == ([], [], ["a", "b", "c", "d"])
 
 
-def test_what_is_held_keeps_that_nobody_knows(state_dsn: str, conn: connection) -> None:
+def test_held_items_stay_marked_as_unsure(state_dsn: str, conn: connection) -> None:
     open_batch(conn, 1)
     with closing(taken(state_dsn)) as lease:
         (call,) = sent(lease)

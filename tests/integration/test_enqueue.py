@@ -1,4 +1,4 @@
-"""Reading a partition on a real Postgres: chunks gathered ahead, and what a break leaves behind."""
+"""Reading a partition on a real Postgres: chunks read ahead, and what an interruption leaves."""
 
 import gc
 import sys
@@ -26,7 +26,7 @@ from tests.integration.opened import ALL_LIVE, item, open_next_set, open_run
 from tests.plain_source import PlainSource
 
 SOON_S = 60
-"""Long enough for whatever must happen, on the slowest machine."""
+"""Enough for any expected event on the slowest machine."""
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 class Chunks(MemorySource):
-    """A source of pages that are a chunk each.
+    """A source of pages, each of which is a chunk.
 
     :param asked: called with the number of a page, from 1, before it is made
     """
@@ -55,7 +55,7 @@ class Chunks(MemorySource):
 
 
 def counts(conn: connection, ref: SetRef) -> tuple[int, int, int, int]:
-    """Return what was listed and new, the items there are and the different ones among them."""
+    """Return the counts of listed, new, stored and distinct items."""
     report = runs.get_report(conn, ref.run_id)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT count(*), count(DISTINCT item_key) FROM retrofill.in_process")
@@ -63,7 +63,7 @@ def counts(conn: connection, ref: SetRef) -> tuple[int, int, int, int]:
     return report.listed, report.new, items, keys
 
 
-def test_one_chunk_is_gathered_ahead_and_no_other(conn: connection) -> None:
+def test_exactly_one_chunk_is_read_ahead(conn: connection) -> None:
     committed = 0
     asked: dict[int, int] = {}
     third = threading.Event()
@@ -76,8 +76,8 @@ def test_one_chunk_is_gathered_ahead_and_no_other(conn: connection) -> None:
     def note_commit(point: Point) -> None:
         nonlocal committed
         if point == Point.CHUNK_COPIED and not committed:
-            assert second.wait(SOON_S), "the next chunk must be gathered meanwhile"
-            assert not third.wait(0.3), "no more than one may be"
+            assert second.wait(SOON_S), "the next chunk must be read meanwhile"
+            assert not third.wait(0.3), "at most one may be"
         committed += point == Point.CHUNK_COMMITTED
 
     ref = open_run(conn)
@@ -89,7 +89,7 @@ def test_one_chunk_is_gathered_ahead_and_no_other(conn: connection) -> None:
 
 
 @pytest.mark.parametrize("point", ["chunk.copied:1", "chunk.committed:1", "chunk.copied:2"])
-def test_what_a_crash_leaves_is_taken_up_at_the_cursor(conn: connection, point: str) -> None:
+def test_after_a_crash_listing_continues_at_the_cursor(conn: connection, point: str) -> None:
     ref = open_run(conn)
     with injected(armed(f"{point}:raise")), pytest.raises(InjectedError):
         enqueue(conn, ref, 0, Chunks(3))
@@ -101,9 +101,7 @@ def test_what_a_crash_leaves_is_taken_up_at_the_cursor(conn: connection, point: 
     assert get_partition(conn, ref.run_id, 0).done
 
 
-def test_who_finds_another_task_ahead_screens_nothing_of_what_it_gathered(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_task_that_was_overtaken_screens_nothing(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn)
     pages: list[int] = []
     overtaken = threading.Event()
@@ -116,12 +114,12 @@ def test_who_finds_another_task_ahead_screens_nothing_of_what_it_gathered(
 
     with injected(overtake), pytest.raises(LeaseLost):
         enqueue(conn, ref, 0, Chunks(6, pages.append))
-    # The chunk that was refused, and the one that was gathered meanwhile.
+    # The refused chunk, and the one read meanwhile.
     assert set(pages) <= {1, 2, 3}
     assert counts(conn, ref) == (6 * CHUNK_ITEMS,) * 4
 
 
-def test_what_was_screened_before_the_source_failed_stays(conn: connection) -> None:
+def test_items_screened_before_the_source_failed_stay(conn: connection) -> None:
     def fail(number: int) -> None:
         if number == 3:
             raise SourceError("the bucket could not be listed")
@@ -140,7 +138,7 @@ LATE = "UPDATE retrofill.run SET opened_at = now() - interval '5 min'"
 
 
 @pytest.mark.parametrize(
-    ("event", "mended", "said"),
+    ("event", "repair", "said"),
     [
         (STOPPED, "stop_reason = NULL", "for the night"),
         (
@@ -150,8 +148,8 @@ LATE = "UPDATE retrofill.run SET opened_at = now() - interval '5 min'"
         ),
     ],
 )
-def test_a_run_that_is_stopped_or_late_lists_no_more_and_is_incomplete(
-    state_dsn: str, conn: connection, event: str, mended: str, said: str
+def test_a_stopped_or_late_run_stops_listing_and_is_incomplete(
+    state_dsn: str, conn: connection, event: str, repair: str, said: str
 ) -> None:
     pages: list[int] = []
 
@@ -167,11 +165,11 @@ def test_a_run_that_is_stopped_or_late_lists_no_more_and_is_incomplete(
     assert set(pages) <= {1, 2, 3}
     report = runs.get_report(conn, ref.run_id)
     screened = report.new
-    assert screened in (0, CHUNK_ITEMS), "the chunk before the one that was gathered ahead"
+    assert screened in (0, CHUNK_ITEMS), "the chunk before the one read ahead"
     assert (report.stop_reason or "").startswith(said)
     assert not get_partition(conn, ref.run_id, 0).done
     with conn, conn.cursor() as cur:
-        cur.execute(f"UPDATE retrofill.run SET {mended}")  # noqa: S608  no value from outside
+        cur.execute(f"UPDATE retrofill.run SET {repair}")  # noqa: S608  no value from outside
     assert enqueue(conn, ref, 0, Chunks(6))["new"] == 6 * CHUNK_ITEMS - screened
     assert counts(conn, ref) == (6 * CHUNK_ITEMS,) * 4
 
@@ -188,7 +186,7 @@ def test_a_run_whose_listing_was_stopped_closes_as_incomplete(conn: connection) 
     assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
-def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) -> None:
+def test_items_read_ahead_of_a_full_set_are_left_to_the_next(conn: connection) -> None:
     room = CHUNK_ITEMS + 5
     ref = open_run(conn, max_items=room)
     assert enqueue(conn, ref, 0, Chunks(4))["new"] == room
@@ -200,10 +198,8 @@ def test_what_was_gathered_for_a_full_set_is_left_to_the_next(conn: connection) 
     assert get_partition(conn, ref.run_id, 0).done
 
 
-def test_a_task_that_says_it_is_done_has_its_chunks_on_disk(
-    state_dsn: str, conn: connection
-) -> None:
-    """Only commits before the last one may leave it to the server when to write."""
+def test_a_finished_task_has_its_chunks_on_disk(state_dsn: str, conn: connection) -> None:
+    """Only commits before the last one may leave the time of writing to the server."""
     written: list[bool] = []
     ref = open_run(conn)
     with closing(connect(state_dsn)) as other, conn.cursor() as cur:
@@ -246,9 +242,9 @@ def test_the_interpreter_is_left_as_it_was(conn: connection, faults: str) -> Non
 
 
 class Pages(PlainSource):
-    """A source of given pages, which can be held until they are acknowledged."""
+    """A source of given pages, which may be held until acknowledged."""
 
-    name = "told://source"
+    name = "given://source"
 
     def __init__(self, *pages: Page, acknowledges: bool = False) -> None:
         self._pages = pages
@@ -290,13 +286,13 @@ def test_a_chunk_ends_where_its_content_is_large(
     [
         (
             item("\u20ac" * 342),
-            r"told://source: it lists an item with a key of 1,026 bytes, '\u20ac",
+            r"given://source: it lists an item with a key of 1,026 bytes, '\u20ac",
         ),
         (with_content("b", "a\0"), r"content of item 'b' has the control character '\\x00'"),
         (with_content("b", "\x1e"), r"content of item 'b' has the control character '\\x1e'"),
     ],
 )
-def test_what_the_state_cannot_hold_is_the_error_of_its_source(
+def test_an_item_that_the_state_cannot_store_is_an_error_of_its_source(
     conn: connection, bad: Item, says: str
 ) -> None:
     ref = open_run(conn)
@@ -306,7 +302,7 @@ def test_what_the_state_cannot_hold_is_the_error_of_its_source(
     assert enqueue(conn, ref, 0, Pages(Page([item("a"), longest], "1", {})))["new"] == 2
 
 
-def test_what_no_call_can_carry_is_left_out(conn: connection) -> None:
+def test_items_too_large_for_any_call_are_left_out(conn: connection) -> None:
     ref = open_run(conn)
     page = Page([item("a"), item("b"), item("c")], "1", {"filtered": 1})
     enqueue(conn, ref, 0, Pages(page), lambda one: "too_large" if one.key == "b" else None)
@@ -314,14 +310,14 @@ def test_what_no_call_can_carry_is_left_out(conn: connection) -> None:
     assert (report.listed, report.left_out) == (2, {"filtered": 1, "too_large": 1})
 
 
-def test_what_is_late_and_new_is_counted_once(conn: connection) -> None:
+def test_late_new_items_are_counted_once(conn: connection) -> None:
     def page(keys: str, cursor: str, late: str) -> Page:
         items = [item(key) for key in keys]
         early = frozenset(one.identifier for one in items if one.key in late)
         return Page(items, cursor, {}, early)
 
     enqueue(conn, open_run(conn, "first"), 0, Pages(Page([item("a"), item("c")], "1", {})))
-    # The second page repeats an item of the first, and the set ends within it.
+    # The second page repeats an item of the first, and the set ends within that page.
     pages = Pages(page("abcd", "1", "abcd"), page("defg", "2", "deg"))
     ref = open_run(conn, "second", max_items=3)
     enqueue(conn, ref, 0, pages)
@@ -332,7 +328,7 @@ def test_what_is_late_and_new_is_counted_once(conn: connection) -> None:
     assert "new, but older than the interval: 4" in report.as_text({})
 
 
-def test_whole_pages_are_acknowledged_once_their_commit_is_on_the_disk(
+def test_pages_are_acknowledged_once_their_commit_is_on_disk(
     conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 2)
@@ -340,20 +336,20 @@ def test_whole_pages_are_acknowledged_once_their_commit_is_on_the_disk(
     source = Pages(*pages, acknowledges=True)
     ref = open_run(conn, max_items=5)
     enqueue(conn, ref, 0, source)
-    # The third page is begun: what is left of it is for the next set.
+    # The third page is cut: its rest is for the next set.
     assert source.acknowledged == ["1", "2"]
     ref = open_next_set(conn, ref, max_items=5)
     enqueue(conn, ref, 0, source)
     assert source.acknowledged == ["1", "2", "3"]
 
 
-def test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed(
+def test_commits_of_acknowledged_pages_are_flushed(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueueing, "CHUNK_ITEMS", 1)
     written, flushed = [], []
     with conn, conn.cursor() as cur:
-        cur.execute("SET synchronous_commit = on")  # which the server of these tests is not
+        cur.execute("SET synchronous_commit = on")  # the server of these tests does not flush
     with closing(connect(state_dsn)) as other:
 
         def note(point: Point) -> None:

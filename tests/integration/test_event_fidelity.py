@@ -1,7 +1,7 @@
-"""Our events against those that a live trigger delivered for the same objects, field by field.
+"""Our events, compared field by field with those of a live trigger for the same objects.
 
-A real function is subscribed to buckets of the emulator in all the ways that S3 can reach it, and
-keeps the events it gets. Objects are put, then listed, and each one's replayed event is compared
+A real function is subscribed to buckets of the emulator via every route from S3, and records its
+events. Objects are put, then listed, and each one's replayed event is compared
 with its live one. Every field that differs must be explained in this file.
 """
 
@@ -58,25 +58,25 @@ PUT = {
 IN_PARTS = "in parts.bin"
 DELIVERED_WITHIN_S = 60
 
-# Fields that differ, and why. The path leads through JSON in strings, too.
+# Fields that differ, and why. Paths lead into JSON strings, too.
 KEY = "the emulator leaves the key raw; AWS form-url-encodes it, and so do we (tested below)"
-NO_LISTING_TELLS = "no listing tells it"
+NOT_IN_A_LISTING = "no listing has it"
 SYNTHETIC = "synthetic in both"
-EMULATED = "the emulator has a constant here; AWS has what we make up in AWS's form"
-WHEN = "the live one is when the event was made, ours when the listing says the object was"
+EMULATED = "the emulator has a constant here; ours is synthetic, in AWS's form"
+WHEN = "the live value is the time of the event, ours the object's time in the listing"
 NOTIFICATION = {
     "eventTime": WHEN,
-    "userIdentity.principalId": NO_LISTING_TELLS,
+    "userIdentity.principalId": NOT_IN_A_LISTING,
     "responseElements.x-amz-request-id": SYNTHETIC,
     "responseElements.x-amz-id-2": SYNTHETIC,
-    "s3.bucket.ownerIdentity.principalId": "the emulator says EXAMPLE, no listing tells it",
+    "s3.bucket.ownerIdentity.principalId": "the emulator has EXAMPLE, no listing has it",
     "s3.object.key": KEY,
     "s3.object.sequencer": EMULATED,
 }
 EVENT_OF_A_RULE = {
     "id": SYNTHETIC,
     "time": f"{WHEN}; AWS's has no milliseconds",
-    "detail.event-version": "younger than the shape that was recorded at AWS and that we send",
+    "detail.event-version": "newer than the recorded AWS shape that we send",
     "detail.request-id": SYNTHETIC,
     "detail.object.sequencer": EMULATED,
 }
@@ -86,17 +86,17 @@ MESSAGE_IN_SQS = {
     "md5OfBody": "that of its own body (tested below)",
     "attributes.SentTimestamp": WHEN,
     "attributes.ApproximateFirstReceiveTimestamp": WHEN,
-    "attributes.SenderId": NO_LISTING_TELLS,
+    "attributes.SenderId": NOT_IN_A_LISTING,
 }
 MESSAGE_OF_SNS = {
     "MessageId": SYNTHETIC,
     "Timestamp": WHEN,
-    "Signature": "nobody but SNS can sign",
-    "SigningCertURL": "no listing tells the certificate's name",
+    "Signature": "only SNS can sign",
+    "SigningCertURL": "no listing has the certificate's name",
     "UnsubscribeURL": "the emulator names itself",
 }
-TO_LAMBDA = "AWS spells it so in events for Lambda; the emulator ends it in URL, as for SQS"
-SUBJECT = "the emulator makes one up; EventBridge gives SNS none"
+TO_LAMBDA = "AWS's name in events for Lambda; the emulator's ends in URL, as for SQS"
+SUBJECT = "the emulator invents one; EventBridge gives SNS none"
 MESSAGE_OF_SNS_TO_LAMBDA = {
     **MESSAGE_OF_SNS,
     "SigningCertUrl": TO_LAMBDA,
@@ -163,7 +163,7 @@ TIME_PATHS = {
 
 @dataclass(frozen=True)
 class Triggers:
-    """The live triggers, and what they delivered: for each shape, by key as it is in the event."""
+    """The live triggers and their events: by shape and by key as in the event."""
 
     function_arn: str
     queue_arns: dict[str, str]
@@ -189,7 +189,7 @@ def bucket_of(shape: str) -> str:
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each field of an event with its path; JSON in a string is looked into."""
+    """Yield each field of an event with its path, also inside JSON strings."""
     if isinstance(value, str) and value.startswith("{"):
         value = json.loads(value)
     if isinstance(value, dict) and value:
@@ -215,7 +215,7 @@ def triggers(
     sns_client: "SNSClient",
     events_client: Any,
 ) -> Triggers:
-    """Subscribe the function in every way, put the objects, and wait for all of the events."""
+    """Subscribe the function via every route, put the objects, and wait for all events."""
     s3_client.create_bucket(Bucket=RECEIVED)
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
@@ -320,7 +320,7 @@ def delivered_events(s3_client: "S3Client") -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tuple[Any, Any]]]:
-    """For each shape and key the live event and ours, made from the listing alone."""
+    """For each shape and key, the live event and ours, built only from the listing."""
     compared: dict[str, dict[str, tuple[Any, Any]]] = {}
     for name in SHAPES:
         shape = compile_shape(name, triggers.context(name))
@@ -339,7 +339,7 @@ def pairs(triggers: Triggers, s3_client: "S3Client") -> dict[str, dict[str, tupl
 
 
 def differences(live: Any, ours: Any) -> dict[str, tuple[Any, Any]]:
-    """Return what each field that differs holds in the live event and in ours."""
+    """Return each differing field with its values in the live event and in ours."""
     theirs, own = dict(flat(live)), dict(flat(ours))
     both = {
         path: (theirs.get(path, "missing"), own.get(path, "missing"))
@@ -364,7 +364,7 @@ def test_every_explanation_explains_a_difference(
     name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
 ) -> None:
     differing = {path for live, ours in pairs[name].values() for path in differences(live, ours)}
-    # Two clocks may agree by chance.
+    # Two clocks may agree by coincidence.
     always = {path for path, why in EXPLAINED[name].items() if not why.startswith(WHEN)}
     assert not always - differing
 
@@ -380,7 +380,7 @@ def test_a_function_decodes_the_key_to_the_one_in_the_bucket(
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_times_are_as_near_as_a_listing_can_tell(
+def test_times_are_as_exact_as_a_listing_allows(
     name: str, pairs: dict[str, dict[str, tuple[Any, Any]]]
 ) -> None:
     for both in pairs[name].values():
@@ -399,7 +399,7 @@ def test_checksums_are_those_of_the_bodies(
             assert record["md5OfBody"] == md5
 
 
-def test_an_upload_in_parts_is_told_by_its_etag(
+def test_a_multipart_upload_is_recognised_by_its_etag(
     pairs: dict[str, dict[str, tuple[Any, Any]]],
 ) -> None:
     for event in pairs["s3"][IN_PARTS]:

@@ -1,4 +1,4 @@
-"""What happened to a run is kept: who did it, and when."""
+"""The history of a run: what happened, by whom, and when."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from retrofill.engine.ramp import Ramp
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.pipeline.controls import STOP_REASON, change
 from retrofill.state import approvals, events, limits
@@ -25,8 +25,8 @@ def conn(state_dsn: str) -> Iterator[Connection]:
 RAMP = Ramp(level=5, rose_from=2, since_s=0, looked_s=30)
 
 
-def told(conn: Connection, run_id: int) -> list[tuple[str, ...]]:
-    """Return what happened to a run, the oldest first, without its times."""
+def history(conn: Connection, run_id: int) -> list[tuple[str, ...]]:
+    """Return a run's events, oldest first, without times."""
     with transaction(conn) as cur:
         return [tuple(one[1:]) for one in reversed(events.list_events(cur, run_id, 100))]
 
@@ -35,7 +35,7 @@ def limits_of(conn: Connection, run_id: int) -> dict[str, Any]:
     return limits.get_limits(conn, run_id).as_json()
 
 
-def test_every_change_is_kept_with_who_made_it(conn: Connection) -> None:
+def test_every_change_is_recorded_with_its_user(conn: Connection) -> None:
     run_id = open_run(conn).run_id
     for action, text in (
         ("pause", ""), ("resume", ""), ("max_concurrency", "77"), ("max_cost", "2.5"),
@@ -43,7 +43,7 @@ def test_every_change_is_kept_with_who_made_it(conn: Connection) -> None:
         ("stop", ""),
     ):  # fmt: skip
         assert change(conn, run_id, action, text, "Ada")
-    assert told(conn, run_id) == [
+    assert history(conn, run_id) == [
         ("Ada", "paused", "", ""),
         ("Ada", "resumed", "", ""),
         ("Ada", "max_concurrency", "77", "10"),
@@ -58,7 +58,7 @@ def test_every_change_is_kept_with_who_made_it(conn: Connection) -> None:
     assert now["max_percent_by_cause"] == {"timed_out": 5}
 
 
-def test_what_changes_nothing_is_not_kept(conn: Connection) -> None:
+def test_a_request_without_effect_is_not_recorded(conn: Connection) -> None:
     run_id = open_run(conn).run_id
     assert change(conn, run_id, "resume", "", "Ada")
     assert change(conn, run_id, "max_concurrency", "10", "Ada")
@@ -66,14 +66,14 @@ def test_what_changes_nothing_is_not_kept(conn: Connection) -> None:
         change(conn, run_id, "max_percent_by_cause", '{"slow": 5}', "Ada")
     limits.stop(conn, run_id, "max_calls: 5 of 5 calls were made")
     assert change(conn, run_id, "stop", "", "Ada")
-    assert told(conn, run_id) == [("", "stopped", "max_calls: 5 of 5 calls were made", "")]
+    assert history(conn, run_id) == [("", "stopped", "max_calls: 5 of 5 calls were made", "")]
     close(conn, run_id, complete=False)
     for action, text in (("pause", ""), ("stop", ""), ("max_minutes", "5")):
         assert not change(conn, run_id, action, text, "Ada")
-    assert len(told(conn, run_id)) == 1
+    assert len(history(conn, run_id)) == 1
 
 
-def test_other_minutes_begin_the_ramp_anew(conn: Connection) -> None:
+def test_new_minutes_restart_the_ramp(conn: Connection) -> None:
     run_id = open_run(conn, ramp_minutes=10).run_id
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.run SET ramp = %s", [json.dumps(RAMP.as_json())])
@@ -88,7 +88,7 @@ def test_other_minutes_begin_the_ramp_anew(conn: Connection) -> None:
         assert cur.fetchall() == [(None,)]
 
 
-def test_what_becomes_of_a_plan_is_kept(conn: Connection) -> None:
+def test_the_answer_to_a_plan_is_recorded(conn: Connection) -> None:
     first, second = open_run(conn), open_run(conn, "second")
     enqueue(conn, first, [item("a")])
     for ref in (first, second):
@@ -97,15 +97,15 @@ def test_what_becomes_of_a_plan_is_kept(conn: Connection) -> None:
             ConfigError, match="limits cannot change while the plan waits for approval"
         ):
             change(conn, ref.run_id, "max_concurrency", "5", "Ada")
-    approvals.answer(conn, first.run_id, Answer.REJECTED, "Ada")
-    approvals.answer(conn, first.run_id, Answer.APPROVED, "Bob")
-    *asked, (who, what, why, _) = told(conn, first.run_id)
+    approvals.answer(conn, first.run_id, ApprovalStatus.REJECTED, "Ada")
+    approvals.answer(conn, first.run_id, ApprovalStatus.APPROVED, "Bob")
+    *asked, (who, what, why, _) = history(conn, first.run_id)
     assert asked == [("", "waiting", "", ""), ("Ada", "rejected", "", "")]
     assert (who, what) == ("", "stopped")
     assert why.startswith("the plan was rejected by Ada at ")
-    approvals.answer(conn, second.run_id, Answer.APPROVED, "Bob")
+    approvals.answer(conn, second.run_id, ApprovalStatus.APPROVED, "Bob")
     approvals.avoid(conn, second.run_id, "the function has changed")
-    assert told(conn, second.run_id) == [
+    assert history(conn, second.run_id) == [
         ("", "waiting", "", ""),
         ("Bob", "approved", "", ""),
         ("", "void", "", ""),
@@ -113,7 +113,7 @@ def test_what_becomes_of_a_plan_is_kept(conn: Connection) -> None:
     ]
 
 
-def test_events_go_with_their_run(conn: Connection) -> None:
+def test_events_are_deleted_with_their_run(conn: Connection) -> None:
     run_id = open_run(conn).run_id
     change(conn, run_id, "pause", "", "Ada")
     with conn, conn.cursor() as cur:

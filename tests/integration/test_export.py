@@ -1,4 +1,4 @@
-"""Report files: what became of each item, in parts, with a manifest that is written last."""
+"""Report files: the result of each item, in parts, with the manifest written last."""
 
 import csv
 import hashlib
@@ -24,7 +24,7 @@ from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
-from retrofill.model.report_files import Asked
+from retrofill.model.report_files import ReportRequest
 from retrofill.model.runs import SetRef, Window
 from retrofill.sources import SOURCES, Opening
 from retrofill.sources.s3.source import Filter, S3Source
@@ -61,14 +61,14 @@ def half_done(
     items: Sequence[Item] = (),
     **changed: Any,
 ) -> SetRef:
-    """Do a run by half: of each three items one succeeds, one fails, and one is left."""
+    """Run halfway: of every three items, one succeeds, one fails and one is left."""
     ref = open_run(conn, dag_run_id, **changed)
     enqueue(conn, ref, items or [item(key, f"{dag_run_id}{key}") for key in keys])
     job_id = runs.get_run(conn, ref.run_id).job_id
     (batch,) = batches.plan(conn, ref, job_id, most_items=99, fewest_items=99)
     with closing(BatchLease(dsn, batch.batch_id, "holder")) as lease:
         assert lease.take(holder_is_dead=lambda _: False)
-        calls = [Call([entry]) for entry in entries_of(lease)]
+        calls = [Call.of([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls)
         good, bad = calls[::3], calls[1::3]
         failed = [EndedCall(one.number, "failed", f"r{one.number}", "7", **POISON) for one in bad]
@@ -112,11 +112,11 @@ def rows_of(manifest: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def test_each_item_of_a_run_is_in_it_once_in_the_columns_of_a_completion_report(
+def test_each_item_is_in_the_report_once_in_the_columns_of_s3_batch(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:
     ref = half_done(state_dsn, conn)
-    written = export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     manifest = manifest_of(written.manifest)
     rows = rows_of(manifest)
     assert manifest["Format"] == "Report_CSV_20180820"
@@ -132,9 +132,11 @@ def test_each_item_of_a_run_is_in_it_once_in_the_columns_of_a_completion_report(
     assert (manifest["Job"], manifest["Run"], manifest["FunctionVersion"]) == ("job", 1, "1")
 
 
-def test_within_a_status_keys_rise(state_dsn: str, conn: connection, tmp_path: Path) -> None:
+def test_keys_ascend_within_a_status(state_dsn: str, conn: connection, tmp_path: Path) -> None:
     ref = half_done(state_dsn, conn, [f"k{number:03}" for number in range(90)])
-    rows = rows_of(manifest_of(export_run(conn, ref.run_id, Asked(), *to(str(tmp_path))).manifest))
+    rows = rows_of(
+        manifest_of(export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path))).manifest)
+    )
     for status in ("failed", "pending", "succeeded"):
         keys = [row[1] for row in rows if row[3] == status]
         assert keys == sorted(keys)
@@ -142,14 +144,14 @@ def test_within_a_status_keys_rise(state_dsn: str, conn: connection, tmp_path: P
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
-def test_details_stand_behind_the_columns_of_the_source(
+def test_details_follow_the_columns_of_the_source(
     state_dsn: str, conn: connection, tmp_path: Path, format_: Any
 ) -> None:
     ref = half_done(state_dsn, conn)
-    asked = Asked(format=format_, details=True)
+    asked = ReportRequest(format=format_, details=True)
     manifest = manifest_of(export_run(conn, ref.run_id, asked, *to(str(tmp_path))).manifest)
     assert manifest["ReportSchema"] == ", ".join(COLUMNS + DETAILS)
-    told = {}
+    details = {}
     for result in manifest["Results"]:
         if format_ == "csv":
             text = Path(result["Key"]).read_text(encoding="utf-8")
@@ -158,34 +160,36 @@ def test_details_stand_behind_the_columns_of_the_source(
             table = parquet.read_table(result["Key"])
             assert table.column_names == COLUMNS + DETAILS
             rows = [list(map(str, row.values())) for row in table.to_pylist()]
-        told[result["TaskExecutionStatus"]] = rows[0][7:]
-    assert [one.lower() for one in told["succeeded"][:5]] == ["1", "false", "1", "r1", "7"]
-    assert [one.lower() for one in told["failed"][:5]] == ["1", "false", "1", "r5", "7"]
-    # Its call is lost: the version is that which the run calls.
-    assert [one.lower() for one in told["pending"][:5]] == ["1", "true", "1", "", "1"]
-    assert told["pending"][5] in {"", "None"}
-    assert told["succeeded"][5].startswith("20")
+        details[result["TaskExecutionStatus"]] = rows[0][7:]
+    assert [one.lower() for one in details["succeeded"][:5]] == ["1", "false", "1", "r1", "7"]
+    assert [one.lower() for one in details["failed"][:5]] == ["1", "false", "1", "r5", "7"]
+    # Its call is lost, so the version is the run's.
+    assert [one.lower() for one in details["pending"][:5]] == ["1", "true", "1", "", "1"]
+    assert details["pending"][5] in {"", "None"}
+    assert details["succeeded"][5].startswith("20")
 
 
-def test_failures_alone(state_dsn: str, conn: connection, tmp_path: Path) -> None:
+def test_a_report_may_contain_only_failures(
+    state_dsn: str, conn: connection, tmp_path: Path
+) -> None:
     ref = half_done(state_dsn, conn)
-    written = export_run(conn, ref.run_id, Asked(items="failures"), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(items="failures"), *to(str(tmp_path)))
     assert written.counts == {"failed": 3}
     assert {row[3] for row in rows_of(manifest_of(written.manifest))} == {"failed"}
 
 
-def test_of_a_job_it_is_all_that_its_runs_have_left(
+def test_the_report_of_a_job_covers_all_its_runs(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:
     first = half_done(state_dsn, conn)
     half_done(state_dsn, conn, ["x", "y", "z"], dag_run_id="s")
-    of_run = export_run(conn, first.run_id, Asked(), *to(str(tmp_path)))
-    of_job = export_job(conn, "job", Asked(), *to(str(tmp_path)))
+    of_run = export_run(conn, first.run_id, ReportRequest(), *to(str(tmp_path)))
+    of_job = export_job(conn, "job", ReportRequest(), *to(str(tmp_path)))
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
     with pytest.raises(ConfigError, match="job: 'other' has no known run; see retrofill jobs"):
-        export_job(conn, "other", Asked(), *to(str(tmp_path)))
+        export_job(conn, "other", ReportRequest(), *to(str(tmp_path)))
 
 
 def test_parts_are_bounded(
@@ -194,30 +198,32 @@ def test_parts_are_bounded(
     monkeypatch.setattr(report, "PART_ITEMS", 4)
     monkeypatch.setattr(exports, "CHUNK_ITEMS", 2)
     ref = half_done(state_dsn, conn, [f"k{number:03}" for number in range(30)])
-    manifest = manifest_of(export_run(conn, ref.run_id, Asked(), *to(str(tmp_path))).manifest)
+    manifest = manifest_of(
+        export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path))).manifest
+    )
     assert [one["Rows"] for one in manifest["Results"]] == [4, 4, 2] * 3
     assert len({one["Key"] for one in manifest["Results"]}) == 9
     assert sorted(row[1] for row in rows_of(manifest)) == [f"k{number:03}" for number in range(30)]
 
 
-def test_it_is_one_snapshot(state_dsn: str, conn: connection, tmp_path: Path) -> None:
+def test_a_report_is_one_snapshot(state_dsn: str, conn: connection, tmp_path: Path) -> None:
     ref = half_done(state_dsn, conn)
     destination, store = to(str(tmp_path))
     with closing(connect(state_dsn)) as other:
 
         class Meanwhile:
-            """A store that has all of the job forgotten before it takes the first part."""
+            """A store that forgets the whole job before it accepts the first part."""
 
             def writing(self, file: Destination) -> Any:
                 with other, other.cursor() as cur:
                     cur.execute("DELETE FROM retrofill.results; DELETE FROM retrofill.in_process")
                 return store.writing(file)
 
-        written = export_run(conn, ref.run_id, Asked(), destination, Meanwhile())  # type: ignore[arg-type]
+        written = export_run(conn, ref.run_id, ReportRequest(), destination, Meanwhile())  # type: ignore[arg-type]
     assert sum(written.counts.values()) == len(KEYS)
 
 
-def test_a_run_that_is_opened_meanwhile_has_its_version(
+def test_a_run_opened_meanwhile_shows_its_version(
     state_dsn: str, conn: connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half_done(state_dsn, conn)
@@ -229,27 +235,27 @@ def test_a_run_that_is_opened_meanwhile_has_its_version(
         return snapshot(own, *of)
 
     monkeypatch.setattr(exports, "snapshot", later)
-    written = export_job(conn, "job", Asked(details=True), *to(str(tmp_path)))
+    written = export_job(conn, "job", ReportRequest(details=True), *to(str(tmp_path)))
     assert sum(written.counts.values()) == len(KEYS) + 3
 
 
-def test_what_is_broken_off_has_no_manifest_and_is_written_again(
+def test_an_interrupted_report_has_no_manifest_and_is_rewritten(
     state_dsn: str, conn: connection, tmp_path: Path
 ) -> None:
     ref = half_done(state_dsn, conn)
     act = armed(f"{Point.PART_WRITTEN}:2:raise")
     with injected(act), pytest.raises(InjectedError):
-        export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+        export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     assert len(list(tmp_path.rglob("*.csv"))) == 2
     assert list(tmp_path.rglob("manifest.json")) == []
-    written = export_run(conn, ref.run_id, Asked(), *to(str(tmp_path)))
+    written = export_run(conn, ref.run_id, ReportRequest(), *to(str(tmp_path)))
     assert len(rows_of(manifest_of(written.manifest))) == len(KEYS)
     assert len(list(tmp_path.rglob("manifest.json"))) == 1
 
 
 @pytest.fixture
 def connections(aws: str) -> EnvironmentConnections:
-    """Connections of which one is to the emulator of AWS."""
+    """Connections, one of them to the AWS emulator."""
     said = {
         "conn_type": "aws",
         "login": "test",
@@ -275,18 +281,18 @@ def read(connections: EnvironmentConnections, **params: str) -> list[Item]:
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked(items="failures", format=format_, details=details)
+        ReportRequest(items="failures", format=format_, details=details)
         for format_ in ("csv", "parquet")
         for details in (False, True)
     ],  # type: ignore[arg-type]
     ids=str,
 )
-def test_what_failed_is_read_again_as_a_manifest(
+def test_the_report_of_failures_can_be_read_as_a_manifest(
     state_dsn: str,
     conn: connection,
     s3_client: "S3Client",
     connections: EnvironmentConnections,
-    asked: Asked,
+    asked: ReportRequest,
 ) -> None:
     name = f"export-{asked.format}-{asked.details}".lower()
     s3_client.create_bucket(Bucket=name)
@@ -311,7 +317,7 @@ def test_what_failed_is_read_again_as_a_manifest(
         assert [one[:2] for one in again] == [one[:2] for one in failed]
 
 
-def test_where_nothing_can_be_written_is_said_before_anything_is_done(
+def test_an_unwritable_folder_is_reported_before_anything_is_done(
     connections: EnvironmentConnections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusal(folder: str) -> str:
@@ -343,9 +349,9 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_done(
         ("s3://b/x?versionId=1", "it is not the address of a folder"),
     ],
 )
-def test_what_is_no_folder_is_refused_by_its_param(text: str, why: str) -> None:
+def test_a_bad_folder_is_refused_with_its_param(text: str, why: str) -> None:
     asked = {"bucket": "bucket", "prefix": "k", "function": "f", "report_to": text}
     [problem] = params_for("s3").problems(asked)
     assert problem.name == "report_to"
-    assert why in problem.says
-    assert "secret" not in problem.says
+    assert why in problem.text
+    assert "secret" not in problem.text

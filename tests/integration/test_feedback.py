@@ -1,4 +1,4 @@
-"""A function that feeds its own source is noticed before it is called with what it wrote."""
+"""A function that feeds its own source is noticed before it is called with its outputs."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -33,7 +33,7 @@ from tests.integration.opened import (
 from tests.integration.test_batches import calls_of, success, taken
 
 CALLED = datetime(2026, 1, 2, 3, 0, tzinfo=UTC)
-"""When the first run made its calls: one a second, of half a second each."""
+"""When the first run made its calls: one per second, half a second each."""
 
 PHOTOS = [f"in/{number:03}.jpg" for number in range(20)]
 FED = "the function seems to feed its own source: "
@@ -46,12 +46,12 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 def written(key: str, moment: datetime, etag: str = "e") -> Item:
-    """Make an item that was written at a moment."""
+    """Make an item written at this time."""
     return item(key, etag)._replace(content=pack(10, moment, etag, ""))
 
 
 def while_called(number: int) -> datetime:
-    """Return a moment while the first run called an item."""
+    """Return a time during the first run's call of an item."""
     return CALLED + timedelta(seconds=number + 0.4)
 
 
@@ -104,7 +104,7 @@ def second(conn: connection, items: Sequence[Item], **opening: Any) -> SetRef:
 
 
 def stopped(conn: connection, state_dsn: str, ref: SetRef) -> str:
-    """Return why a run is stopped before its first call; nothing may be left of what it listed."""
+    """Return why a run stops before its first call; none of its listed items may be left."""
     with pytest.raises(RunIncomplete) as error:
         plan_batches(conn, ref, ALL_LIVE)
     with pytest.raises(RunIncomplete):
@@ -137,7 +137,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("outputs", OUTPUTS.values(), ids=OUTPUTS)
-def test_outputs_of_the_run_before_are_not_called(
+def test_outputs_of_the_previous_run_are_not_called(
     conn: connection, state_dsn: str, outputs: Any
 ) -> None:
     called(conn, state_dsn, PHOTOS)
@@ -153,7 +153,7 @@ def test_outputs_of_the_run_before_are_not_called(
     assert "allow_feedback" in reason
 
 
-def test_names_of_any_script_are_names(conn: connection, state_dsn: str) -> None:
+def test_names_in_any_script_are_compared(conn: connection, state_dsn: str) -> None:
     photos = [f"写真/東京 {name}_é🦆.jpg" for name in "あいうえおかきくけこ"]
     called(conn, state_dsn, photos)
     made = [
@@ -163,7 +163,7 @@ def test_names_of_any_script_are_names(conn: connection, state_dsn: str) -> None
     assert f"{made[0].key!r} for {photos[0]!r}" in stopped(conn, state_dsn, second(conn, made))
 
 
-def test_outputs_among_as_many_new_originals_are_noticed(conn: connection, state_dsn: str) -> None:
+def test_outputs_among_equally_many_originals_are_noticed(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     noon = CALLED + timedelta(hours=12)
     new = [written(f"in/new-{number:03}.jpg", noon) for number in range(60)]
@@ -185,9 +185,7 @@ def test_a_sample_is_enough(
     )
 
 
-def test_what_an_earlier_run_listed_and_nobody_planned_is_withdrawn_too(
-    conn: connection, state_dsn: str
-) -> None:
+def test_unplanned_items_of_an_earlier_run_are_withdrawn(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
     broken = second(conn, made)
@@ -199,16 +197,16 @@ def test_what_an_earlier_run_listed_and_nobody_planned_is_withdrawn_too(
     assert (report.new, report.resumed, report.withdrawn) == (1, 20, 21)
 
 
-def test_what_was_planned_before_stays(conn: connection, state_dsn: str) -> None:
+def test_planned_items_stay(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
     ref = second(conn, made)
     batches.plan(conn, ref, 1, most_items=10**6, fewest_items=10**6)
     say(conn, "UPDATE retrofill.extent SET whole = true")
-    assert plan_batches(conn, ref, ALL_LIVE), "a batch of it may have been called"
+    assert plan_batches(conn, ref, ALL_LIVE), "one of its batches may have been called"
 
 
-def test_a_run_that_leaves_outputs_out_goes_on_after_one_that_did_not(
+def test_a_run_that_excludes_outputs_continues_after_one_that_did_not(
     conn: connection, state_dsn: str
 ) -> None:
     called(conn, state_dsn, PHOTOS)
@@ -239,19 +237,17 @@ def test_a_job_of_another_name_is_the_same_backfill(conn: connection, state_dsn:
             with pytest.raises(RunIncomplete, match="20 of 20 new items"):
                 plan_batches(conn, ref, ALL_LIVE)
         else:
-            assert plan_batches(conn, ref, ALL_LIVE), "another function may well look at outputs"
+            assert plan_batches(conn, ref, ALL_LIVE), "another function may process outputs"
 
 
-def test_calls_that_are_forgotten_took_no_longer_than_the_function_may(
-    conn: connection, state_dsn: str
-) -> None:
+def test_forgotten_calls_count_with_the_functions_timeout(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     say(conn, "DELETE FROM retrofill.invocation")
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
     assert stopped(conn, state_dsn, second(conn, made)).startswith(f"{FED}20 of 20 new items")
 
 
-def test_items_that_failed_for_good_have_outputs_too(conn: connection, state_dsn: str) -> None:
+def test_outputs_of_quarantined_items_are_noticed(conn: connection, state_dsn: str) -> None:
     called(conn, state_dsn, PHOTOS)
     say(
         conn,
@@ -309,13 +305,13 @@ OF_PEOPLE = {
 
 
 @pytest.mark.parametrize("items", OF_PEOPLE.values(), ids=OF_PEOPLE)
-def test_what_comes_from_elsewhere_stops_nothing(
+def test_files_of_other_origin_stop_no_run(
     conn: connection, state_dsn: str, items: list[Item]
 ) -> None:
     dated = [photo.replace("in/", "2026-01-02/") for photo in PHOTOS]
     logs = [f"logs/2026-01-{1 + number:02}.log" for number in range(2)]
     called(conn, state_dsn, [*dated, *PHOTOS, *logs])
-    # Calls are in the order of keys: those of the photos come behind those of the dated ones.
+    # Calls are in order of key: those of photos come after those of dated keys.
     shifted = [one for one in items if one.key.startswith("2026")]
     later = [one if one in shifted else _later(one, len(dated)) for one in sorted(set(items))]
     goes_on(conn, second(conn, later))
@@ -326,9 +322,7 @@ def _later(one: Item, seconds: int) -> Item:
     return one._replace(content="\x1f".join([size, str(float(moment) + seconds), *rest]))
 
 
-def test_what_a_run_has_left_out_as_later_stops_its_next_set(
-    conn: connection, state_dsn: str
-) -> None:
+def test_outputs_counted_as_later_stop_the_next_set(conn: connection, state_dsn: str) -> None:
     first = called(conn, state_dsn, PHOTOS[:10], max_items=10)
     say(conn, "UPDATE retrofill.run SET status = 'open', closed_at = NULL")
     say(conn, "UPDATE retrofill.partition SET done = false")
@@ -346,9 +340,7 @@ def test_what_a_run_has_left_out_as_later_stops_its_next_set(
     assert invariants.check_now(state_dsn, "job") == []
 
 
-def test_a_live_source_beside_a_run_does_not_stop_its_next_set(
-    conn: connection, state_dsn: str
-) -> None:
+def test_new_live_objects_do_not_stop_the_next_set(conn: connection, state_dsn: str) -> None:
     first = called(conn, state_dsn, PHOTOS[:10], max_items=10)
     say(conn, "UPDATE retrofill.run SET status = 'open', closed_at = NULL")
     say(conn, "UPDATE retrofill.partition SET done = false")
@@ -363,7 +355,7 @@ def nameless(number: int, moment: datetime) -> Item:
     return written(f"out/{number * 7919 % 10_007:05}{number % 7}.bin", moment)
 
 
-def test_outputs_whose_names_tell_nothing_are_told_by_number_and_time(
+def test_outputs_with_unrelated_names_are_noticed_by_number_and_time(
     conn: connection, state_dsn: str
 ) -> None:
     photos = [f"in/{number:03}.jpg" for number in range(200)]
@@ -382,14 +374,14 @@ def test_outputs_whose_names_tell_nothing_are_told_by_number_and_time(
         pytest.param(200, lambda at: while_called(at) + HOUR, id="another time"),
     ],
 )
-def test_uploads_of_another_number_or_pace_stop_nothing(
+def test_uploads_of_another_number_or_pace_stop_no_run(
     conn: connection, state_dsn: str, count: int, moment: Any
 ) -> None:
     called(conn, state_dsn, [f"in/{number:03}.jpg" for number in range(200)])
     goes_on(conn, second(conn, sorted(nameless(at, moment(at)) for at in range(count))))
 
 
-def test_the_first_run_of_a_job_looks_nothing_up(
+def test_the_first_run_of_a_job_needs_no_lookup(
     conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
@@ -400,28 +392,30 @@ def test_the_first_run_of_a_job_looks_nothing_up(
     goes_on(conn, second(conn, [item(photo) for photo in PHOTOS]))
 
 
-def test_what_another_open_run_waits_for_is_left_to_it_and_its_own_look(
+def test_items_that_another_open_run_waits_for_are_left_to_its_own_check(
     conn: connection, state_dsn: str
 ) -> None:
     called(conn, state_dsn, PHOTOS)
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
     ref = second(conn, made)
-    beside = open_run(conn, "beside")
-    enqueue(conn, beside, made)
+    parallel = open_run(conn, "parallel")
+    enqueue(conn, parallel, made)
     with pytest.raises(RunIncomplete, match="20 of 20 new items"):
         plan_batches(conn, ref, ALL_LIVE)
     close(conn, ref.run_id, complete=False)
     assert len(keys_in(conn, "in_process")) == 20
     with pytest.raises(RunIncomplete, match="20 of 20 new items"):
-        plan_batches(conn, beside, ALL_LIVE)
-    report = runs.get_report(conn, beside.run_id)
+        plan_batches(conn, parallel, ALL_LIVE)
+    report = runs.get_report(conn, parallel.run_id)
     assert (report.known, report.resumed, report.withdrawn, report.items_left) == (20, 20, 20, 0)
     assert keys_in(conn, "in_process") == []
     assert invariants.check_now(state_dsn, "job") == []
 
 
-def test_what_a_closed_run_waits_for_is_not_withdrawn(conn: connection, state_dsn: str) -> None:
-    """When somebody clears it, it must not be complete without these items."""
+def test_items_that_a_closed_run_waits_for_are_not_withdrawn(
+    conn: connection, state_dsn: str
+) -> None:
+    """After it is cleared, it must not be complete without these items."""
     called(conn, state_dsn, PHOTOS)
     made = [written(f"{photo}.json", while_called(at)) for at, photo in enumerate(PHOTOS)]
     ref = second(conn, made)

@@ -1,4 +1,4 @@
-"""Rows in files: a file that changes, breaks off or is damaged; groups, malformed rows, limits."""
+"""Rows in files: changing, truncated or damaged files; groups, malformed rows, limits."""
 
 import gzip
 import json
@@ -59,7 +59,7 @@ def rows_of(count: int, size: int = 90) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
-def test_a_changed_file_is_noticed_and_said(s3_client: "S3Client", bucket: str, name: str):
+def test_a_changed_file_is_noticed_and_reported(s3_client: "S3Client", bucket: str, name: str):
     def put(body: bytes) -> None:
         s3_client.put_object(
             Bucket=bucket, Key=name, Body=gzip.compress(body) if name.endswith("gz") else body
@@ -79,7 +79,7 @@ def test_a_changed_file_is_noticed_and_said(s3_client: "S3Client", bucket: str, 
         list(source.pages(whole, cursor))
 
 
-def test_a_local_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path):
+def test_a_local_file_that_changes_during_reading_is_noticed(tmp_path: Path):
     file = tmp_path / "a.jsonl"
     file.write_bytes(rows_of(9_000))
     source = on_disk(tmp_path)
@@ -93,7 +93,7 @@ def test_a_local_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path):
 
 
 class Breaking:
-    """Bodies of S3's answers that break off after a number of bytes."""
+    """Bodies of S3's responses that break off after this many bytes."""
 
     def __init__(self, client: "S3Client", after: int) -> None:
         self.asked: list[str] = []
@@ -118,7 +118,7 @@ class Breaking:
                 body.close()
                 from botocore.exceptions import ResponseStreamingError  # noqa: PLC0415
 
-                raise ResponseStreamingError(error="broken off")
+                raise ResponseStreamingError(error="interrupted")
             chunk: bytes = read(min(amount, left[0]))
             left[0] -= len(chunk)
             return chunk
@@ -126,7 +126,7 @@ class Breaking:
         body.read = cut
 
 
-def test_a_body_that_breaks_off_is_gone_on_with(s3_client: "S3Client", bucket: str):
+def test_an_interrupted_body_is_continued(s3_client: "S3Client", bucket: str):
     body = rows_of(3_000)
     s3_client.put_object(Bucket=bucket, Key="a.jsonl", Body=body)
     waits: list[float] = []
@@ -142,21 +142,21 @@ def test_a_body_that_breaks_off_is_gone_on_with(s3_client: "S3Client", bucket: s
     assert breaking.asked[:3] == ["bytes=0-", "bytes=100000-", "bytes=200000-"]
 
 
-def test_a_body_that_brings_nothing_is_given_up(s3_client: "S3Client", bucket: str):
+def test_a_body_that_makes_no_progress_is_given_up(s3_client: "S3Client", bucket: str):
     s3_client.put_object(Bucket=bucket, Key="a.jsonl", Body=rows_of(10))
     waits: list[float] = []
     source = on_s3(s3_client, bucket, waits.append)
     [whole] = source.partitions(1)
     breaking = Breaking(s3_client, 0)
     try:
-        with pytest.raises(SourceError, match=r"a\.jsonl could not be read: .*broken off"):
+        with pytest.raises(SourceError, match=r"a\.jsonl could not be read: .*interrupted"):
             list(source.pages(whole))
     finally:
         breaking.close()
     assert len(waits) == 3
 
 
-def test_malformed_rows_are_left_out_and_counted_or_stop(tmp_path: Path):
+def test_malformed_rows_are_skipped_and_counted_or_stop_the_run(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b"a,b\n1,2\n3\n4,5\n\xff,6\n7,8\n")
     [page] = pages_of(on_disk(tmp_path, stop=False))
     assert [json.loads(item.content)["a"] for item in page.items] == ["1", "4", "7"]
@@ -179,10 +179,10 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("identity", "text", "rows"), UNUSABLE)
-def test_of_a_file_without_a_usable_row_nothing_counts_as_read(
+def test_a_file_without_usable_rows_does_not_count_as_read(
     tmp_path: Path, identity: Identity, text: bytes, rows: int
 ):
-    """What is read on after the error meets it again: the cursor stays before the file."""
+    """Reading again meets the error again: the cursor stays before the file."""
     (tmp_path / "a.jsonl").write_bytes(b'{"id":1}\n')
     (tmp_path / "b.jsonl").write_bytes(text)
     source = on_disk(tmp_path, stop=False, identity=identity)
@@ -198,7 +198,7 @@ def test_of_a_file_without_a_usable_row_nothing_counts_as_read(
 
 
 @pytest.mark.parametrize(("identity", "text", "rows"), UNUSABLE)
-def test_a_first_file_without_a_usable_row_is_refused_before_a_run_is_opened(
+def test_a_first_file_without_usable_rows_is_refused_before_a_run_opens(
     tmp_path: Path, identity: Identity, text: bytes, rows: int
 ):
     (tmp_path / "a.jsonl").write_bytes(text)
@@ -207,7 +207,7 @@ def test_a_first_file_without_a_usable_row_is_refused_before_a_run_is_opened(
         source.check()
 
 
-def test_an_open_quote_stops_even_if_malformed_rows_are_left_out(tmp_path: Path):
+def test_an_open_quote_stops_the_run_even_if_malformed_rows_are_skipped(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b'a,b\n1,2\n"3,4\n5,6\n')
     source = on_disk(tmp_path, stop=False)
     pages = source.pages(source.partitions(1)[0])
@@ -217,7 +217,7 @@ def test_an_open_quote_stops_even_if_malformed_rows_are_left_out(tmp_path: Path)
 
 
 @pytest.mark.parametrize("group", [1, 3, 7, 100])
-def test_groups_are_the_same_wherever_reading_goes_on(tmp_path: Path, group: int):
+def test_groups_are_the_same_wherever_reading_continues(tmp_path: Path, group: int):
     lines = [b'{"n":%d}' % n if n % 5 else b"no json" for n in range(4_000)]
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     source = on_disk(tmp_path, stop=False, identity=Identity((), group))
@@ -236,7 +236,7 @@ def test_groups_are_the_same_wherever_reading_goes_on(tmp_path: Path, group: int
     assert not others & {item.identifier for item in items}
 
 
-def test_rows_by_columns_are_one_item_wherever_they_stand(tmp_path: Path):
+def test_rows_with_equal_key_columns_are_one_item(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes("day,id,x\n1,é,a\n1,é,b\n2,é,c\n".encode())
     (tmp_path / "b.csv").write_bytes("x;id;day\nd;é;1\n".encode())
     pages = pages_of(on_disk(tmp_path, identity=Identity(("day", "id"))))
@@ -261,7 +261,7 @@ def test_a_row_without_its_key_is_malformed(tmp_path: Path, text: str, why: str)
         pages_of(on_disk(tmp_path, identity=Identity(("id",))))
 
 
-def test_keys_are_shortened_and_tell_rows_apart(tmp_path: Path):
+def test_shortened_keys_distinguish_rows(tmp_path: Path):
     ids = ["é" * 600 + tail for tail in ("a", "b", "\0")]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": one}) + "\n" for one in ids))
     [page] = pages_of(on_disk(tmp_path, identity=Identity(("id",))))
@@ -270,7 +270,7 @@ def test_keys_are_shortened_and_tell_rows_apart(tmp_path: Path):
     assert all(len(key.encode()) <= 1_024 and "\0" not in key for key in keys)
 
 
-def test_a_gzip_file_that_is_cut_off_is_not_done(tmp_path: Path):
+def test_a_truncated_gzip_file_is_not_done(tmp_path: Path):
     # https://github.com/opensearch-project/data-prepper/issues/1568: readers that end silently.
     lines = [rows_of(700, n) for n in range(5)]
     stored = b"".join(gzip.compress(line) for line in lines)
@@ -304,9 +304,7 @@ def test_columns_of_another_file_are_compared_by_name(tmp_path: Path):
         (b"a,b\n1\n", "files: .*row 1 at byte 4: it has 1 fields"),
     ],
 )
-def test_a_first_file_that_cannot_be_read_is_a_wrong_setting(
-    tmp_path: Path, content: bytes, why: str
-):
+def test_an_unreadable_first_file_is_a_bad_setting(tmp_path: Path, content: bytes, why: str):
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(ConfigError, match=why):
         on_disk(tmp_path).check()
@@ -336,10 +334,10 @@ def test_a_file_without_rows_lacks_no_column(tmp_path: Path, nothing: bytes, nam
     assert contents(pages_of(source)) == [{"id": "1", "x": "2"}]
 
 
-def test_a_directory_that_cannot_be_read_is_no_empty_one(tmp_path: Path):
+def test_an_unreadable_directory_is_not_taken_for_empty(tmp_path: Path):
     (tmp_path / "a.csv").write_bytes(b"id\n1\n")
     above = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(20):  # longer than any path that can be opened
+    for _ in range(20):  # longer than any path that the system opens
         os.mkdir("x" * 250, dir_fd=above)
         below = os.open("x" * 250, os.O_RDONLY, dir_fd=above)
         os.close(above)
@@ -349,7 +347,7 @@ def test_a_directory_that_cannot_be_read_is_no_empty_one(tmp_path: Path):
         on_disk(tmp_path).check()
 
 
-def test_a_name_that_the_state_cannot_keep_is_refused(tmp_path: Path):
+def test_a_name_that_the_state_cannot_store_is_refused(tmp_path: Path):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_bytes(b"id\n1\n")
     with pytest.raises(ConfigError, match=r"files: the name '.*\\udcff\.csv' cannot be stored"):
         on_disk(tmp_path).check()
@@ -366,12 +364,12 @@ def test_links_that_are_not_followed_are_named(tmp_path: Path, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("text", ["data.csv", "s3://bucket", "s3:///x", "/a/../b", ""])
-def test_what_is_no_place_of_files_is_refused(text: str):
+def test_a_bad_location_of_files_is_refused(text: str):
     with pytest.raises(ValueError, match="it "):
         parse_location(text)
 
 
-def test_files_are_divided_by_their_bytes(tmp_path: Path):
+def test_files_are_divided_by_size(tmp_path: Path):
     for number in range(20):
         (tmp_path / f"{number:02}.jsonl").write_bytes(rows_of(10 * (number + 1)))
     source = on_disk(tmp_path)

@@ -1,4 +1,4 @@
-"""Flow over a whole run: four invoke tasks, each a process of its own, at one endpoint."""
+"""Flow control over a whole run: four invoke tasks, each its own process, at one endpoint."""
 
 import multiprocessing
 import time
@@ -35,7 +35,7 @@ def script(latency: float, *rules: Rule) -> Script:
 
 
 def planned(conn: connection, count: int, **opening: int) -> int:
-    """Plan so many items for TASKS tasks; return the run's number."""
+    """Plan `count` items for TASKS tasks; return the run's number."""
     ref = open_run(conn, **opening)
     enqueue(conn, ref, [item(key) for key in keys(count)])
     most = -(-count // TASKS)
@@ -54,7 +54,7 @@ def _work(dsn: str, endpoint: ScriptedEndpoint, batch_id: int) -> None:
 def active(
     dsn: str, endpoint: ScriptedEndpoint, work: Work = _work
 ) -> Iterator[Sequence[BaseProcess]]:
-    """Run one process for each batch, and wait until all have ended."""
+    """Run one process for each batch, and wait for all."""
     context = multiprocessing.get_context("spawn")
     tasks = [
         context.Process(target=work, args=(dsn, endpoint, number + 1)) for number in range(TASKS)
@@ -71,7 +71,7 @@ def active(
 
 
 def wait_until(condition: Callable[[], bool]) -> float:
-    """Return after how many seconds a condition was true."""
+    """Wait for a condition; return the seconds it took."""
     began = time.monotonic()
     while not condition():
         assert time.monotonic() < began + DEADLINE_S
@@ -79,7 +79,7 @@ def wait_until(condition: Callable[[], bool]) -> float:
     return time.monotonic() - began
 
 
-def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
+def test_the_cap_holds_over_all_tasks_while_it_changes(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
     run_id = planned(conn, 6_000, max_concurrency=50)
@@ -109,14 +109,14 @@ def test_the_cap_holds_over_all_tasks_also_while_it_is_changed(
 
 
 def _settled_to(conn: connection, cap: int) -> bool:
-    """Tell whether no task may have more in flight than its share of a changed cap."""
+    """Return whether every task's limit is its share of a changed cap."""
     with conn, conn.cursor() as cur:
         cur.execute("SELECT sum(allotted) FROM retrofill.batch WHERE done_at IS NULL")
         (held,) = cur.fetchall()[0]
     return bool(held <= cap)
 
 
-def test_an_endpoint_that_throttles_is_used_to_its_limit(
+def test_a_throttling_endpoint_is_used_up_to_its_limit(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
     limit, latency, count = 30, 0.2, 2_400
@@ -148,14 +148,14 @@ def test_an_endpoint_that_throttles_is_used_to_its_limit(
     assert runs.get_report(conn, 1).throttled == ended["throttled"]
 
 
-def test_not_one_call_more_than_asked_for_is_made(
+def test_max_calls_is_never_exceeded(
     state_dsn: str, conn: connection, record_property: Figures
 ) -> None:
     planned(conn, 2_000, max_concurrency=50, max_calls=777)
     with scripted_endpoint(script(0.02)) as endpoint:
         with active(state_dsn, endpoint) as tasks:
             pass
-        assert {task.exitcode for task in tasks} <= {0, 3}, "what was not done was stopped"
+        assert {task.exitcode for task in tasks} <= {0, 3}, "unfinished tasks were stopped"
         assert endpoint.stats().invocations == 777
     report = runs.get_report(conn, 1)
     record_property("calls, of at most 777", report.calls)
@@ -177,4 +177,4 @@ def test_a_function_that_fails_for_most_items_stops_the_run(
     assert (report.stop_reason or "").startswith("max_failure_percent: ")
     assert report.unhandled == report.failed > 0
     in_process = keys_in(conn, "in_process")
-    assert len(in_process) == report.items_left > 1_000, "what is left stays in its place"
+    assert len(in_process) == report.items_left > 1_000, "remaining items stay in process"

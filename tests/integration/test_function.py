@@ -1,4 +1,4 @@
-"""The preflight of a function, on a real Lambda API."""
+"""The preflight of a function, with a real Lambda API."""
 
 import io
 import zipfile
@@ -25,7 +25,7 @@ def _code(answer: str) -> bytes:
 
 
 def _publish(client: "LambdaClient", name: str) -> None:
-    # The emulator publishes a function as it is: when it is not ready, for ever not ready.
+    # The emulator publishes a function as it is: one that is not ready stays so.
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=_OFTEN)
     client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=_OFTEN)
     client.publish_version(FunctionName=name)
@@ -54,7 +54,7 @@ def _sha256(client: "LambdaClient", name: str, version: str) -> str:
     return client.get_function_configuration(FunctionName=name, Qualifier=version)["CodeSha256"]
 
 
-def test_without_a_qualifier_it_is_what_is_not_published(
+def test_without_a_qualifier_latest_is_called(
     lambda_client: "LambdaClient", function: str, caplog: pytest.LogCaptureFixture
 ):
     found = preflight(lambda_client, function, None)
@@ -75,7 +75,7 @@ def test_a_version_is_pinned(
     assert not caplog.records
 
 
-def test_an_alias_is_followed_to_what_it_means_now(lambda_client: "LambdaClient", function: str):
+def test_an_alias_is_resolved_to_its_current_version(lambda_client: "LambdaClient", function: str):
     lambda_client.create_alias(FunctionName=function, Name="prod", FunctionVersion="2")
     found = preflight(lambda_client, function, "prod")
     assert found.version == "2"
@@ -95,13 +95,13 @@ def test_an_alias_of_two_versions_is_refused(lambda_client: "LambdaClient", func
         preflight(lambda_client, function, "canary")
 
 
-def test_an_arn_is_as_good_as_a_name(lambda_client: "LambdaClient", function: str):
+def test_an_arn_may_be_given_instead_of_a_name(lambda_client: "LambdaClient", function: str):
     arn = preflight(lambda_client, function, "1").name
     assert preflight(lambda_client, arn, "1").name == arn
 
 
 @pytest.mark.parametrize("qualifier", [None, "9", "nobody"])
-def test_what_is_not_there_is_named(
+def test_a_missing_function_is_named(
     lambda_client: "LambdaClient", function: str, qualifier: str | None
 ):
     name = function if qualifier else "no-such-function"

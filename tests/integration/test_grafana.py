@@ -1,4 +1,4 @@
-"""The dashboard of Grafana: each of its queries runs on the views, as the role that reads them."""
+"""The Grafana dashboard: each query runs on the views, with the reader role."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def filled_in(query: str) -> str:
 
 @pytest.fixture
 def conn(state_dsn: str) -> Iterator[connection]:
-    """A state in which a run has done something of everything."""
+    """A state with a run that has some of everything."""
     with closing(connect(state_dsn)) as opened:
         ref = half_done(state_dsn, opened)
         runs.close_run(opened, ref.run_id)
@@ -68,7 +68,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
         yield opened
 
 
-def test_each_query_finds_what_a_run_has_left_and_reads_views_alone(conn: connection) -> None:
+def test_each_query_finds_rows_and_reads_only_views(conn: connection) -> None:
     for name, (shape, query) in QUERIES.items():
         with conn, conn.cursor(cursor_factory=psycopg2.extensions.cursor) as cur:
             cur.execute(filled_in(query))
@@ -83,7 +83,7 @@ def test_each_query_finds_what_a_run_has_left_and_reads_views_alone(conn: connec
         assert tables <= set(VIEWS), name
 
 
-def test_panels_have_titles_words_and_a_place_of_their_own() -> None:
+def test_panels_have_titles_descriptions_and_their_own_place() -> None:
     places = set()
     for panel in DASHBOARD["panels"]:
         assert panel["title"]

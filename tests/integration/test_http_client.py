@@ -1,4 +1,4 @@
-"""The data plane to an HTTP function against raw sockets: what is sent, and what may come back."""
+"""The data plane of HTTP functions, with raw sockets: requests and possible responses."""
 
 import socket
 import ssl
@@ -13,7 +13,7 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.functions.client import NoReply, Reply
 from retrofill.functions.http import KIND
 from retrofill.functions.http.access import access
-from retrofill.functions.http.client import HttpFunction, idempotency_key
+from retrofill.functions.http.client import http_client, idempotency_key
 from retrofill.functions.http.outcomes import classify
 from retrofill.functions.http.params import HttpParams
 from retrofill.functions.kind import Asked
@@ -38,14 +38,14 @@ def called(
 ) -> Reply | NoReply:
     found = access(fields(url, **more), HttpParams(http_conn_id="f", **(params or {})))
     method = (params or {}).get("http_method", "POST")
-    made = HttpFunction(found, method=method, deadline_s=deadline_s, max_in_flight=1)
+    made = http_client(found, method=method, deadline_s=deadline_s, max_in_flight=1)
     with closing(made) as client:
         client.send(7, PAYLOAD)
         return client.completions.get(timeout=PATIENCE_S)
 
 
 class Given:
-    """Connections, of which there is one."""
+    """Connections with a single member."""
 
     def __init__(self, connection: ConnectionFields) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ def resolve(url: str, **more: Any) -> Any:
     return KIND.resolve(params, Asked(Given(fields(url, **more)), ""))  # type: ignore[arg-type]
 
 
-def test_what_is_sent():
+def test_the_request_is_the_expected_one():
     params = {"http_path": "/run", "http_query": {"a": "b"}, "http_headers": {"X-A": "1"}}
     with RawServer(lambda _: http_answer()) as server:
         called(server.url, params={**params, "http_method": "PUT"}, login="me", password="x")  # noqa: S106
@@ -91,7 +91,7 @@ ANSWERS: dict[str, tuple[Callable[[Request], bytes | None], Outcome]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_has_a_class_and_its_request_was_sent_once(name: str):
+def test_a_response_is_classified_and_its_request_was_sent_once(name: str):
     answer, outcome = ANSWERS[name]
     with RawServer(answer) as server:
         deadline_s = 2.0 if outcome is Outcome.UNKNOWN else PATIENCE_S
@@ -99,7 +99,7 @@ def test_an_answer_has_a_class_and_its_request_was_sent_once(name: str):
         assert len(server.requests) == 1
 
 
-def test_an_answer_that_does_not_come_in_time():
+def test_a_late_response_is_unknown():
     answered = threading.Event()
 
     def late(_: Request) -> bytes:
@@ -109,20 +109,20 @@ def test_an_answer_that_does_not_come_in_time():
     with RawServer(late) as server:
         ended = called(server.url, deadline_s=0.3)
         answered.set()
-    assert ended == NoReply(7, sent=True, error="no whole answer within 0.3 s")
+    assert ended == NoReply(7, sent=True, error="no complete response within 0.3 s")
 
 
 # Before the first call.
 
 
-def test_a_function_is_looked_up_without_a_request():
+def test_looking_up_a_function_sends_no_request():
     with RawServer(lambda _: http_answer()) as server:
         assert resolve(server.url).name == f"{server.url}/"
         assert eventually(lambda: server.connections == 1)
         assert server.requests == []
 
 
-def test_nobody_listens():
+def test_a_call_whose_connection_is_refused_was_not_sent():
     with socket.socket() as unheard:
         unheard.bind(("127.0.0.1", 0))
         port = unheard.getsockname()[1]
@@ -132,7 +132,7 @@ def test_nobody_listens():
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RawServer, Path]]:
-    """A server with a certificate, and the CA that signed it."""
+    """A server with a certificate, and the authority that signed it."""
     made = make_certificates(tmp_path_factory.mktemp("certificates"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made.server)

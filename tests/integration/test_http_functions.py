@@ -1,4 +1,4 @@
-"""Whole invoke tasks against an HTTP function in a server of its own, the functions-framework."""
+"""Whole invoke tasks with an HTTP function in its own server, the functions-framework."""
 
 import json
 from collections import Counter
@@ -30,7 +30,7 @@ ITEMS_PER_CALL = 20
 
 @pytest.fixture
 def function(tmp_path: Path) -> Iterator[str]:
-    """The address of a function in a server of its own."""
+    """The address of a function in its own server."""
     with function_server(tmp_path) as url:
         yield url
 
@@ -72,7 +72,7 @@ def invoke_task(
         run = run._replace(function=pinned, delivery=delivery)
         client = wiring(url).client_of(config, run)
         if deadline_s is not None:
-            client._transport._deadline_s = deadline_s  # type: ignore[attr-defined]  # noqa: SLF001
+            client._deadline_s = deadline_s  # type: ignore[attr-defined]  # noqa: SLF001
         with closing(client):
             yield Invoker(
                 lease=lease,
@@ -92,7 +92,7 @@ def invoke_task(
         ("cloudevents-binary", (200, 1)),
     ],
 )
-def test_the_functions_own_counts_are_ours(
+def test_our_counts_equal_the_functions(
     state_dsn: str, conn: connection, function: str, event: str, size: tuple[int, int]
 ) -> None:
     items, per_call = size
@@ -121,13 +121,13 @@ def test_the_functions_own_counts_are_ours(
     assert set(theirs["keys"]) == {1}, "each repetition of the same items has the same key"
 
 
-def test_the_function_that_is_planned_is_the_one_that_is_called(function: str) -> None:
+def test_the_planned_function_is_the_one_called(function: str) -> None:
     config = asked("items")
     pinned = config.function_kind.resolve(config.function, _asked(function))
     assert pinned == Pinned(
         kind="http", name=f"{function}/run", version="", timeout_s=60, facts={"method": "POST"}
     )
-    assert counts(function)["requests"] == {}, "to look it up sends no request"
+    assert counts(function)["requests"] == {}, "looking it up sends no request"
 
 
 FAULTS = {
@@ -143,7 +143,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_nothing_is_lost_whatever_the_endpoint_does(
+def test_nothing_is_lost_whatever_the_endpoint_returns(
     state_dsn: str, conn: connection, name: str
 ) -> None:
     keys = [f"k{number:05}" for number in range(60)]

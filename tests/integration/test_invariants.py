@@ -1,4 +1,4 @@
-"""The checks of the invariants report what is planted, and nothing where all is well."""
+"""The invariant checks report planted violations, and nothing in a correct state."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -34,7 +34,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 @pytest.fixture
 def notice(state_dsn: str, conn: connection) -> str:
-    """Complete a run of two calls, of which one fails for good; return its notification."""
+    """Complete a run of two calls, one of which fails permanently; return its notification."""
     ref = open_run(conn)
     enqueue(conn, ref, [item(key) for key in sorted(LISTED)])
     batches.plan(conn, ref, 1, most_items=10, fewest_items=10)
@@ -57,10 +57,10 @@ def notice(state_dsn: str, conn: connection) -> str:
 def execute(conn: connection, statement: str) -> None:
     with conn, conn.cursor() as cur:
         cur.execute(statement)
-        assert cur.rowcount, "the plant changes nothing"
+        assert cur.rowcount, "the planted statement changes something"
 
 
-def test_nothing_is_found_where_all_is_well(state_dsn: str, notice: str) -> None:
+def test_a_correct_state_has_no_violations(state_dsn: str, notice: str) -> None:
     assert check(state_dsn, "job", notices=[notice], **WELL) == []
     assert check_now(state_dsn, "job", Seen(2, 4)) == []
 
@@ -110,7 +110,7 @@ IN_PROCESS = (
     ],
 )
 @pytest.mark.usefixtures("notice")
-def test_what_never_holds_is_found_by_the_sampler(
+def test_the_sampler_finds_violations(
     state_dsn: str, conn: connection, plant: str, violation: str
 ) -> None:
     with Sampler(state_dsn, "job", lambda: Seen(2, 4)) as sampler:
@@ -170,7 +170,7 @@ def test_what_never_holds_is_found_by_the_sampler(
         ),
     ],
 )
-def test_what_must_hold_at_the_end_is_checked(
+def test_final_invariants_are_checked(
     state_dsn: str, conn: connection, notice: str, plant: str, violation: str | None
 ) -> None:
     execute(conn, plant)
@@ -203,13 +203,13 @@ def test_what_must_hold_at_the_end_is_checked(
     ],
 )
 @pytest.mark.usefixtures("notice")
-def test_what_the_world_outside_knows_is_compared(
+def test_counts_of_the_outside_world_are_compared(
     state_dsn: str, world: dict[str, Any], violation: str
 ) -> None:
     assert violation in check(state_dsn, "job", **{**WELL, **world})
 
 
-def test_a_secret_is_found_wherever_people_may_read(
+def test_a_secret_is_found_wherever_it_could_be_read(
     state_dsn: str, conn: connection, notice: str
 ) -> None:
     assert find_secrets(["s3cr3t"], {**view_texts(state_dsn), "notice": notice}) == []
@@ -221,7 +221,7 @@ def test_a_secret_is_found_wherever_people_may_read(
         find_secrets([""], {})
 
 
-def test_an_error_of_the_sampler_is_not_kept_to_itself(state_dsn: str) -> None:
+def test_an_error_of_the_sampler_is_raised(state_dsn: str) -> None:
     def seen() -> Seen:
         raise ValueError("of the test")
 

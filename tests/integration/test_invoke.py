@@ -1,4 +1,4 @@
-"""Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as it is told."""
+"""Whole invoke tasks: real Postgres, real HTTP, and an endpoint that fails as scripted."""
 
 import math
 import re
@@ -22,7 +22,6 @@ from retrofill.events import compile_shape
 from retrofill.faults import Point, injected
 from retrofill.functions.aws_lambda import KIND
 from retrofill.functions.aws_lambda.client import invoke_client
-from retrofill.functions.aws_lambda.durable import DurableCalls
 from retrofill.functions.aws_lambda.params import LambdaParams
 from retrofill.functions.client import Client, Payload
 from retrofill.functions.kind import Asked
@@ -90,7 +89,7 @@ def planned(
 
 @contextmanager
 def once_settled(dsn: str, act: Callable[[], object]) -> Iterator[None]:
-    """Act beside the block when the first item has succeeded."""
+    """Act in parallel with the block, once the first item has succeeded."""
 
     def watch() -> None:
         with closing(connect(dsn)) as own:
@@ -98,8 +97,8 @@ def once_settled(dsn: str, act: Callable[[], object]) -> Iterator[None]:
                 time.sleep(0.01)
         act()
 
-    with ThreadPoolExecutor(1) as beside:
-        acted = beside.submit(watch)
+    with ThreadPoolExecutor(1) as executor:
+        acted = executor.submit(watch)
         yield
     acted.result()
 
@@ -114,7 +113,7 @@ def invoker(
     timeout_s: int = 1,
     deadline_s: float = 60.0,
     executions: str = "",
-    tells_usage: bool = False,
+    reports_usage: bool = False,
     grace_s: float = GRACE_S,
     **params: int | str,
 ) -> Iterator[Invoker]:
@@ -134,7 +133,7 @@ def invoker(
             job=run.job,
             run_id=run.run_id,
         )
-        with invoke_client(
+        opened = invoke_client(
             endpoint_url=endpoint.url,
             region="us-east-1",
             credentials=Credentials("key", "secret"),
@@ -142,17 +141,19 @@ def invoker(
             qualifier=run.function.version,
             deadline_s=deadline_s,
             max_in_flight=1_000,
-            tells_usage=tells_usage,
-        ) as client:
+            executions=executions,
+            reports_usage=reports_usage,
+        )
+        with closing(opened) as client:
             yield Invoker(
                 lease=lease,
-                client=DurableCalls(client, executions) if executions else client,
+                client=client,
                 shape=compile_shape("s3", context),
                 run=run._replace(
                     function=replace(run.function, timeout_s=timeout_s), delivery=delivery
                 ),
                 config=config,
-                keeps_usage=tells_usage,
+                keeps_usage=reports_usage,
                 stop_asked=(stop or threading.Event()).is_set,
                 grace_s=grace_s,
             )
@@ -170,7 +171,7 @@ def outcomes(conn: connection) -> dict[str, int]:
 
 
 def assert_requests_are_calls(conn: connection, endpoint: ScriptedEndpoint) -> None:
-    """Every request that the endpoint saw has its row, and the other way round."""
+    """Check that every request that the endpoint saw has its row, and vice versa."""
     assert sum(outcomes(conn).values()) == endpoint.stats().invocations
 
 
@@ -189,7 +190,7 @@ def test_every_item_is_called_once(
     assert (report.succeeded, report.calls, report.items_left) == (500, 72, 0)
 
 
-def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
+def test_poison_is_isolated_and_other_items_succeed(
     state_dsn: str,
     conn: connection,
     endpoint: ScriptedEndpoint,
@@ -214,7 +215,7 @@ def test_the_poison_is_found_and_the_innocent_are_called_in_peace(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_sixteen_of_ten_thousand_are_found_within_the_bound(
+def test_sixteen_bad_items_of_ten_thousand_are_found_within_the_bound(
     state_dsn: str,
     conn: connection,
     endpoint: ScriptedEndpoint,
@@ -234,7 +235,7 @@ def test_sixteen_of_ten_thousand_are_found_within_the_bound(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_what_gets_no_answer_is_held_and_never_called_again(
+def test_items_without_a_response_are_held_and_not_called_again(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     lost = Reply(wire=Wire.RST, runs=True)
@@ -250,26 +251,26 @@ def test_what_gets_no_answer_is_held_and_never_called_again(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_what_is_held_holds_up_no_more_than_its_part_of_the_cap(
+def test_held_calls_block_only_their_part_of_the_cap(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     lost = frozenset(keys(8))
     rules(endpoint, Rule(keys=lost, reply=Reply(wire=Wire.RST, runs=True)), latency=0.4)
     planned(conn, keys(20), max_concurrency=10, config={"on_unknown": "hold"})
-    # Eight calls may run for longer than any test, and there are two places beside them.
+    # Eight calls may run longer than any test, which leaves two places.
     summary = invoke(state_dsn, endpoint, on_unknown="hold", timeout_s=900)
     assert (summary["succeeded"], summary["quarantined"], summary["calls"]) == (12, 8, 20)
     assert set(keys_in(conn, "quarantine")) == lost
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_a_zombie_tells_of_held_items_that_succeeded(
+def test_a_zombie_records_the_success_of_held_items(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, latency=0.4)
     planned(conn, keys(30), max_concurrency=10, config={"on_unknown": "hold"})
     with invoker(state_dsn, endpoint, on_unknown="hold") as zombie:
-        zombie._turn()  # noqa: SLF001  it is stopped here, and goes on below
+        zombie._turn()  # noqa: SLF001  it is stopped here, and continues below
         sent = sum(outcomes(conn).values())
         assert sent == 10
         with closing(BatchLease(state_dsn, 1, "another")) as lease:
@@ -285,7 +286,7 @@ def test_a_zombie_tells_of_held_items_that_succeeded(
     assert max(endpoint.items().values()) == 1
 
 
-def test_throttled_calls_come_again_and_cost_no_attempt(
+def test_throttled_calls_are_retried_without_an_attempt(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, Rule(above_in_flight=4, reply=Reply(error="TooManyRequestsException")))
@@ -299,7 +300,7 @@ def test_throttled_calls_come_again_and_cost_no_attempt(
 
 
 @pytest.mark.parametrize("error", ["TooManyRequestsException", "ENILimitReachedException"])
-def test_calls_that_were_refused_do_not_use_up_max_calls(
+def test_refused_calls_do_not_count_towards_max_calls(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, error: str
 ) -> None:
     rules(endpoint, Rule(calls=Span(last=15), reply=Reply(error=error)))
@@ -310,10 +311,10 @@ def test_calls_that_were_refused_do_not_use_up_max_calls(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_max_calls_is_met_in_the_midst_of_refusals_and_not_passed(
+def test_max_calls_is_reached_exactly_despite_refusals(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
-    """Two tasks, one of which is killed with calls in flight."""
+    """With two tasks, one of which is killed with calls in flight."""
     throttle = Reply(error="TooManyRequestsException")
     rules(endpoint, Rule(probability=0.6, reply=throttle), latency=0.05)
     ref = planned(conn, keys(200), batch=100, max_calls=30, max_concurrency=12)
@@ -342,7 +343,7 @@ def test_max_calls_is_met_in_the_midst_of_refusals_and_not_passed(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_a_run_on_a_ramp_begins_with_few_calls_in_flight_and_says_so(
+def test_a_ramp_starts_with_few_calls_and_is_shown(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -352,7 +353,7 @@ def test_a_run_on_a_ramp_begins_with_few_calls_in_flight_and_says_so(
     assert "ramp: at most 2 of 50 calls in flight" in caplog.text
 
 
-def test_a_ramp_is_told_of_every_call_however_short_a_task_is(
+def test_a_ramp_counts_every_call_even_of_short_tasks(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     planned(conn, keys(12), batch=4, max_concurrency=50, ramp_minutes=10_000)
@@ -364,7 +365,7 @@ def test_a_ramp_is_told_of_every_call_however_short_a_task_is(
 
 
 @pytest.mark.parametrize("wire", [Wire.HANG, Wire.FIN, Wire.RST, Wire.CUT, Wire.STALL, Wire.DRIP])
-def test_a_call_without_an_answer_is_unknown_and_comes_again(
+def test_a_call_without_a_response_is_unknown_and_retried(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, wire: Wire
 ) -> None:
     lost = Reply(wire=wire, runs=True, body="x" * 1_000)
@@ -378,7 +379,7 @@ def test_a_call_without_an_answer_is_unknown_and_comes_again(
 
 
 @pytest.mark.parametrize("error", ["ENILimitReachedException", "ResourceConflictException"])
-def test_a_function_that_starts_up_is_waited_for(
+def test_a_task_waits_for_a_starting_function(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, error: str
 ) -> None:
     rules(endpoint, Rule(arrivals=Span(last=2), reply=Reply(error=error)))
@@ -388,7 +389,7 @@ def test_a_function_that_starts_up_is_waited_for(
 
 
 @pytest.mark.parametrize("error", ["TooManyRequestsException", "ResourceNotReadyException"])
-def test_a_task_that_hears_nothing_but_refusals_says_why_and_stops_its_run(
+def test_a_task_whose_calls_are_all_refused_stops_its_run_with_the_reason(
     state_dsn: str,
     conn: connection,
     endpoint: ScriptedEndpoint,
@@ -403,7 +404,7 @@ def test_a_task_that_hears_nothing_but_refusals_says_why_and_stops_its_run(
         refusals._patience_s = 6.0  # noqa: SLF001
         with pytest.raises(RunIncomplete, match=f"call was refused for .* minutes: {error}: no"):
             task.run()
-    assert f"minutes: {error}: no place for you; if none is let through" in caplog.text
+    assert f"minutes: {error}: no place for you; if no call is let through" in caplog.text
     report = runs.get_report(conn, ref.run_id)
     assert report.stop_reason is not None
     assert (report.succeeded, report.quarantined, report.items_left) == (0, 0, 20)
@@ -424,7 +425,7 @@ def test_a_misconfiguration_stops_the_task_and_touches_no_item(
     assert invoke(state_dsn, endpoint)["succeeded"] == 50
 
 
-def test_the_run_stops_when_another_version_answers_than_was_pinned(
+def test_the_run_stops_if_another_version_than_the_pinned_answers(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     moved = Reply(headers={"X-Amz-Executed-Version": "2"})
@@ -433,7 +434,7 @@ def test_the_run_stops_when_another_version_answers_than_was_pinned(
     with pytest.raises(FunctionUnusable, match=r"opened with version 1, .* by version 2; run the"):
         invoke(state_dsn, endpoint)
     made = endpoint.stats().invocations
-    assert 20 < made <= 20 + 10, "nothing more is sent once an answer tells of another version"
+    assert 20 < made <= 20 + 10, "nothing more is sent once another version answers"
     assert endpoint.items() == dict.fromkeys(keys_in(conn, "results"), 1)
     with conn, conn.cursor() as cur:
         cur.execute(
@@ -442,7 +443,7 @@ def test_the_run_stops_when_another_version_answers_than_was_pinned(
         assert set(cur.fetchall()) == {("1", "succeeded", 20), ("2", "succeeded", made - 20)}
 
 
-def test_the_function_is_called_as_live_traffic_calls_it() -> None:
+def test_the_function_is_called_like_live_traffic() -> None:
     session = boto3.Session("key", "secret", region_name="us-east-1")
     with RawServer(lambda _: http_answer()) as server:
         given = Given(
@@ -455,12 +456,12 @@ def test_the_function_is_called_as_live_traffic_calls_it() -> None:
                 client.send(1, Payload(b"{}"))
                 assert client.completions.get(timeout=60).status == 200
         targets = [one.line.split(" ")[1] for one in server.requests]
-        asked = Asked(given, "aws_default", tells_usage=True)
+        asked = Asked(given, "aws_default", reports_usage=True)
         with closing(KIND.open(LambdaParams(function="f"), FUNCTION, asked)) as client:
             client.send(1, Payload(b"{}"))
             assert client.completions.get(timeout=60).status == 200
         logs = [one.headers.get("x-amz-log-type") for one in server.requests]
-    assert logs == [None, None, "Tail"], "the end of the log is sent to whoever asks"
+    assert logs == [None, None, "Tail"], "the end of the log is sent on request"
     assert [target.rpartition("/")[2] for target in targets] == [
         "invocations?Qualifier=live",
         "invocations",
@@ -481,7 +482,7 @@ def test_an_execution_is_repeated_only_after_it_failed(state_dsn: str, conn: con
     assert outcomes(conn) == {"unknown": 1, "failed": 1, "succeeded": 1}
 
 
-def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
+def test_a_terminated_task_leaves_the_rest_to_the_next_try(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, latency=0.1)
@@ -500,7 +501,7 @@ def test_a_task_that_is_told_to_end_leaves_the_rest_to_the_next_try(
 
 
 @pytest.mark.parametrize("grace_s", [0.0, 5.0])
-def test_the_last_words_of_a_task_last_as_long_as_its_grace(
+def test_a_terminated_task_waits_for_its_calls_during_its_grace_period(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, grace_s: float
 ) -> None:
     slow = Rule(keys=frozenset({"k00000"}), reply=Reply(delay=1.2))
@@ -515,8 +516,8 @@ def test_the_last_words_of_a_task_last_as_long_as_its_grace(
         task.run()
     ended = outcomes(conn)
     assert ended["succeeded"] > 0
-    assert (ended.get("lost", 0) > 0) == (grace_s == 0), "nobody waited for the slow one"
-    assert not batches.is_held(conn, 1), "either way the batch is given back"
+    assert (ended.get("lost", 0) > 0) == (grace_s == 0), "the task did not wait for the slow call"
+    assert not batches.is_held(conn, 1), "the batch is given back in either case"
 
 
 def test_a_run_whose_first_items_all_fail_with_one_error_stops_early_with_a_hint(
@@ -539,7 +540,7 @@ def test_a_run_whose_first_items_all_fail_with_one_error_stops_early_with_a_hint
         assert cur.fetchall() == [(f"User is not authorized (hint: {hint})",)]
 
 
-def test_items_that_fail_fast_stop_no_run_whose_others_take_longer_to_succeed(
+def test_fast_failures_do_not_stop_a_run_with_slower_successes(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     bad = frozenset(keys(40)) - frozenset(keys(40)[::4])
@@ -550,7 +551,7 @@ def test_items_that_fail_fast_stop_no_run_whose_others_take_longer_to_succeed(
     assert set(keys_in(conn, "quarantine")) == bad
 
 
-def test_items_that_fail_in_several_ways_are_each_to_blame(
+def test_items_that_fail_with_different_errors_are_each_blamed(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(
@@ -572,7 +573,7 @@ TOO_LARGE = Reply(
 )
 
 
-def test_where_answers_are_thrown_away_one_that_is_too_large_is_a_success_with_a_note(
+def test_a_response_too_large_is_a_success_if_responses_are_ignored(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
@@ -591,7 +592,7 @@ def test_where_answers_are_thrown_away_one_that_is_too_large_is_a_success_with_a
     assert (report.failed, report.quarantined) == (0, 0)
 
 
-def test_where_answers_are_read_one_that_is_too_large_is_quarantined_as_unsure(
+def test_a_response_too_large_is_quarantined_as_unsure_if_responses_are_read(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, Rule(keys=frozenset({"k00003"}), reply=TOO_LARGE))
@@ -608,13 +609,13 @@ def test_where_answers_are_read_one_that_is_too_large_is_quarantined_as_unsure(
     assert (report.failed, report.answer_lost, report.quarantined) == (1, 1, 10)
 
 
-def test_a_run_is_stopped_while_it_is_under_way(
+def test_an_active_run_can_be_stopped(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, latency=0.1)
     ref = planned(conn, keys(2_000), max_concurrency=5)
-    tell = partial(stop, conn, ref.run_id, "enough")
-    with once_settled(state_dsn, tell), pytest.raises(RunIncomplete, match="enough"):
+    stop_run = partial(stop, conn, ref.run_id, "enough")
+    with once_settled(state_dsn, stop_run), pytest.raises(RunIncomplete, match="enough"):
         invoke(state_dsn, endpoint)
     assert 0 < len(keys_in(conn, "results")) < 2_000
 
@@ -634,11 +635,11 @@ def test_a_killed_task_leaves_only_what_it_had_in_flight_in_doubt(
     assert summary["duplicates"] == in_doubt
     assert set(endpoint.items()) == set(keys(60))
     assert len(endpoint.items(above=1)) <= in_doubt
-    # What was written ahead at the moment of the kill may not have left.
+    # Calls recorded at the moment of the kill may not have been sent.
     assert sum(outcomes(conn).values()) >= endpoint.stats().invocations
 
 
-def test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call(
+def test_a_task_whose_lease_expired_continues_without_losing_a_call(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     planned(conn, keys(60), max_concurrency=10)
@@ -658,14 +659,14 @@ def test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call(
     assert_requests_are_calls(conn, endpoint)
 
 
-def test_a_task_that_was_taken_over_records_its_successes_and_ends(
+def test_a_replaced_task_records_its_successes_and_ends(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     rules(endpoint, latency=0.4)
     planned(conn, keys(30), max_concurrency=10)
     with invoker(state_dsn, endpoint) as zombie:
         for _ in range(3):
-            zombie._turn()  # noqa: SLF001  it is stopped here, and goes on below
+            zombie._turn()  # noqa: SLF001  it is stopped here, and continues below
         sent = sum(outcomes(conn).values())
         with closing(BatchLease(state_dsn, 1, "another")) as lease:
             assert lease.take(holder_is_dead=lambda _: True)
@@ -688,7 +689,7 @@ def test_tasks_share_the_concurrency_of_their_run(
     def work(batch_id: int) -> None:
         try:
             invoke(state_dsn, endpoint, batch_id=batch_id)
-        except BaseException as error:  # noqa: BLE001  a thread's error is told below
+        except BaseException as error:  # noqa: BLE001  a thread's error is raised below
             failed.append(error)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2, 3, 4)]
@@ -728,7 +729,7 @@ def test_a_lost_database_is_waited_for(
 
 
 class _LooksBeforeItSends:
-    """A client that asks the state for the row of each call before it lets the call go."""
+    """A client that reads the row of each call from the state before it sends the call."""
 
     def __init__(self, client: Client, conn: connection) -> None:
         self.completions = client.completions
@@ -747,7 +748,7 @@ class _LooksBeforeItSends:
         self._client.send(tag, payload)
 
 
-def test_a_call_is_written_down_before_it_leaves(
+def test_a_call_is_recorded_before_it_is_sent(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
     planned(conn, keys(40))

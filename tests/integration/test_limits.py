@@ -53,7 +53,7 @@ def take(leases: list[BatchLease], dsn: str, *numbers: int) -> None:
 
 
 def cut_off(*calls: Call) -> Settlement:
-    """Settle calls whose connections broke: they may run for all of the function's timeout."""
+    """Settle calls whose connections broke: they may run until the function's timeout."""
     return Settlement(
         ended=[EndedCall(call.number, "unknown", error_type=NO_ANSWER, items=1) for call in calls]
     )
@@ -64,7 +64,7 @@ def fall_silent(conn: connection, batch_id: int) -> None:
     execute(conn, f"{ended}{batch_id}")
 
 
-def test_of_a_silent_holder_the_calls_count_that_it_had_in_flight_each_for_its_time(
+def test_calls_of_a_silent_holder_count_until_their_timeout(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -74,15 +74,15 @@ def test_of_a_silent_holder_the_calls_count_that_it_had_in_flight_each_for_its_t
     assert silent.allot(10, 0).concurrency == 10
     calls = calls_of(silent)[:7]
     silent.settle(Settlement(), calls)
-    told = cut_off(calls[0])
-    told.ended += success(calls[1]).ended
-    silent.settle(told, [])
+    settlement = cut_off(calls[0])
+    settlement.ended += success(calls[1]).ended
+    silent.settle(settlement, [])
     execute(
         conn,
         "UPDATE retrofill.invocation SET sent_at = sent_at - interval '15 min' WHERE call_no = 3",
     )
     fall_silent(conn, 1)
-    assert other.allot(10, 0).concurrency == 0, "nobody has counted yet: it keeps what it had"
+    assert other.allot(10, 0).concurrency == 0, "not counted yet: it keeps its share"
     assert other.allot(10, 0).concurrency == 5, "one had ended, and one is over its time"
     execute(
         conn,
@@ -91,10 +91,12 @@ def test_of_a_silent_holder_the_calls_count_that_it_had_in_flight_each_for_its_t
     )
     assert other.allot(10, 0).concurrency == 7
     take(leases, state_dsn, 1)
-    assert other.allot(10, 0).concurrency == 5, "an heir has lost them, and they count as before"
+    assert other.allot(10, 0).concurrency == 5, (
+        "a new holder has marked them as lost, and they count as before"
+    )
 
 
-def test_a_holder_that_comes_back_counts_as_before_and_is_counted_anew(
+def test_a_holder_that_returns_is_counted_again(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -114,10 +116,10 @@ def test_a_holder_that_comes_back_counts_as_before_and_is_counted_anew(
     assert [other.allot(10, 0).concurrency for _ in range(2)] == [6, 9]
 
 
-def test_a_holder_that_is_writing_calls_down_is_not_counted_as_silent(
+def test_a_holder_that_is_recording_calls_is_not_silent(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
-    """It passed the fence when its lease was not over yet, and commits when it seems to be."""
+    """It passed the fence while its lease was valid, and commits when the lease seems expired."""
     four_batches(conn, max_concurrency=10)
     execute(conn, "UPDATE retrofill.run SET function_timeout_s = 900")
     take(leases, state_dsn, 1, 2)
@@ -131,7 +133,7 @@ def test_a_holder_that_is_writing_calls_down_is_not_counted_as_silent(
     assert [leases[1].allot(10, 0).concurrency for _ in range(2)] == [0, 4]
 
 
-def test_calls_of_a_holder_that_was_taken_over_count_until_they_must_have_ended(
+def test_calls_of_a_replaced_holder_count_until_their_timeout(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -143,7 +145,7 @@ def test_calls_of_a_holder_that_was_taken_over_count_until_they_must_have_ended(
     take(leases, state_dsn, 1)
     heir = leases[2]
     assert other.allot(10, 0).concurrency == 4
-    assert heir.allot(10, 0).concurrency == 0, "they count for the heir, too"
+    assert heir.allot(10, 0).concurrency == 0, "they count for the new holder, too"
     with pytest.raises(LeaseLost):
         zombie.settle(success(*calls[:5]), [])
     assert heir.allot(10, 0).concurrency == 5, "five of them were seen to end"
@@ -151,7 +153,7 @@ def test_calls_of_a_holder_that_was_taken_over_count_until_they_must_have_ended(
     assert other.allot(10, 2).concurrency == 5
 
 
-def test_what_a_taken_over_holder_hears_no_end_of_counts_still(
+def test_calls_without_a_known_end_of_a_replaced_holder_count(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -162,15 +164,15 @@ def test_what_a_taken_over_holder_hears_no_end_of_counts_still(
     calls = calls_of(zombie)[:6]
     zombie.settle(Settlement(), calls)
     take(leases, state_dsn, 1)
-    told = cut_off(*calls[:4])
-    told.ended += success(*calls[4:5]).ended
+    settlement = cut_off(*calls[:4])
+    settlement.ended += success(*calls[4:5]).ended
     with pytest.raises(LeaseLost):
-        zombie.settle(told, [])
+        zombie.settle(settlement, [])
     assert leases[1].allot(10, 0).concurrency == 5, "of six calls one was seen to end"
 
 
 @pytest.mark.parametrize("way", ["done", "stopped", "died", "closed"])
-def test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone(
+def test_an_abandoned_call_counts_after_its_task_is_gone(
     state_dsn: str, conn: connection, leases: list[BatchLease], way: str
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -179,9 +181,9 @@ def test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone(
     gone, other = leases
     calls = calls_of(gone)[:6]
     gone.settle(Settlement(), calls)
-    told = cut_off(*calls[:4])
-    told.ended += success(*calls[4:]).ended
-    gone.settle(told, [])
+    settlement = cut_off(*calls[:4])
+    settlement.ended += success(*calls[4:]).ended
+    gone.settle(settlement, [])
     match way:
         case "done" | "stopped":
             gone.release(done=way == "done")
@@ -196,7 +198,7 @@ def test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone(
     assert other.allot(10, 0).concurrency == 10
 
 
-def test_a_lease_that_has_run_out_settles_and_sends_nothing(
+def test_an_expired_lease_settles_and_sends_nothing(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10)
@@ -208,7 +210,7 @@ def test_a_lease_that_has_run_out_settles_and_sends_nothing(
     execute(
         conn, "UPDATE retrofill.batch SET leased_until = now() - interval '4 s' WHERE batch_id = 1"
     )
-    assert other.allot(10, 0).concurrency == 10, "what it had is with another now"
+    assert other.allot(10, 0).concurrency == 10, "another task has its share now"
     calls = more[:3]
     assert silent.settle(success(first), calls) == more[:3]
     assert calls == []
@@ -221,7 +223,7 @@ def test_a_lease_that_has_run_out_settles_and_sends_nothing(
     assert [call.number for call in more[:3]] == [2, 3, 4]
 
 
-def test_calls_that_were_held_back_are_not_forgotten_with_a_lost_answer(
+def test_withheld_calls_survive_a_lost_response_of_postgres(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn)
@@ -242,7 +244,7 @@ def test_calls_that_were_held_back_are_not_forgotten_with_a_lost_answer(
     assert execute(conn, "SELECT sum(calls), sum(succeeded) FROM retrofill.batch") == [(1, 1)]
 
 
-def test_max_calls_is_set_aside_before_it_is_used(
+def test_max_calls_is_reserved_before_it_is_used(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100, max_calls=7)
@@ -251,7 +253,7 @@ def test_max_calls_is_set_aside_before_it_is_used(
     take(leases, state_dsn, 2)
     waits = leases[1].allot(10, 0)
     assert (waits.calls, waits.stop_reason) == (0, None), "the first may give some back"
-    assert leases[0].allot(10, 0).calls == 4, "the half, now that another is there"
+    assert leases[0].allot(10, 0).calls == 4, "half, now that there is another task"
     made, reason = [0, 0], None
     while not reason:
         for at, lease in enumerate(leases):
@@ -269,7 +271,7 @@ def test_max_calls_is_set_aside_before_it_is_used(
     ]
 
 
-def test_what_a_dead_task_had_set_aside_is_with_its_next_holder(
+def test_reserved_calls_of_a_dead_task_pass_to_its_next_holder(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100, max_calls=8)
@@ -282,7 +284,7 @@ def test_what_a_dead_task_had_set_aside_is_with_its_next_holder(
     assert execute(conn, "SELECT sum(calls) FROM retrofill.batch") == [(3,)]
 
 
-def test_a_task_sees_what_others_change_without_a_lock(
+def test_a_task_sees_changes_by_others_without_a_lock(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=10, max_minutes=60)
@@ -293,7 +295,7 @@ def test_a_task_sees_what_others_change_without_a_lock(
     other.allot(10, 0)
     with closing(connect(state_dsn)) as asking, asking.cursor() as cur:
         cur.execute("SELECT FROM retrofill.run FOR UPDATE")
-        assert not one.is_changed(), "others have their shares, which is no change"
+        assert not one.is_changed(), "shares of others are not a change"
     change_limits(conn, 1, paused=True)
     assert one.is_changed()
     assert one.allot(10, 0).pause_reason
@@ -313,23 +315,23 @@ def test_a_run_that_fails_too_much_is_stopped(
     for lease, blamed in zip(leases, (3, 0), strict=True):
         call = calls_of(lease)[0]
         lease.settle(Settlement(), [call])
-        told = success(call)
-        told.blamed = blamed
-        lease.settle(told, [])
+        settlement = success(call)
+        settlement.blamed = blamed
+        lease.settle(settlement, [])
     assert leases[0].allot(9, 0).stop_reason == (
         "max_failure_percent: 3 of 5 items failed, more than 50 %"
     )
 
 
 def ended(calls: list[Call], *outcomes: str) -> list[EndedCall]:
-    """Return how calls of an item each ended, one outcome a call."""
+    """Return the ends of single-item calls, one outcome per call."""
     return [
         EndedCall(call.number, outcome.split("/")[0], cause=outcome.partition("/")[2], items=1)
         for call, outcome in zip(calls, outcomes, strict=True)
     ]
 
 
-def test_calls_that_were_refused_are_given_back(
+def test_refused_calls_are_given_back(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100, max_calls=7)
@@ -340,10 +342,10 @@ def test_calls_that_were_refused_are_given_back(
     calls = calls_of(first)[:7]
     first.settle(Settlement(), calls)
     waits = second.allot(10, 0)
-    assert (waits.calls, waits.stop_reason) == (0, None), "what is under way may be refused"
-    told = ended(calls[:5], "throttled", "starting", "too_large", "misconfigured", "unknown")
-    first.settle(Settlement(ended=told), [])
-    assert second.allot(10, 0).calls == 2, "the half of four"
+    assert (waits.calls, waits.stop_reason) == (0, None), "calls in flight may be refused"
+    ends = ended(calls[:5], "throttled", "starting", "too_large", "misconfigured", "unknown")
+    first.settle(Settlement(ended=ends), [])
+    assert second.allot(10, 0).calls == 2, "half of four"
     assert first.allot(10, 0).calls == 1
     report = runs.get_report(conn, 1)
     assert (report.calls, report.refused) == (7, 4)
@@ -362,7 +364,7 @@ def test_calls_that_were_refused_are_given_back(
     assert second.allot(10, 0).stop_reason == reason
 
 
-def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
+def test_a_replaced_holder_gives_refused_calls_back(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100, max_calls=5)
@@ -372,11 +374,11 @@ def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
     calls = calls_of(zombie)[:5]
     zombie.settle(Settlement(), calls)
     take(leases, state_dsn, 1)
-    told = Settlement(ended=ended(calls[:3], "throttled", "succeeded", "throttled"))
+    settlement = Settlement(ended=ended(calls[:3], "throttled", "succeeded", "throttled"))
     for _ in range(2):
         with pytest.raises(LeaseLost):
-            zombie.settle(told, [])
-    assert runs.get_report(conn, 1).refused == 2, "told twice, counted once"
+            zombie.settle(settlement, [])
+    assert runs.get_report(conn, 1).refused == 2, "reported twice, counted once"
     assert leases[1].allot(9, 0).calls == 2
     leases[1].settle(Settlement(), calls_of(leases[1])[:2])
     take(leases, state_dsn, 1)
@@ -384,7 +386,7 @@ def test_a_taken_over_holder_gives_back_what_it_hears_was_refused(
     assert stopped == "max_calls: 5 of 5 calls were made, plus 2 that were refused"
 
 
-def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(
+def test_calls_are_given_back_once_if_the_response_of_settling_is_lost(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_calls=5)
@@ -405,10 +407,10 @@ def test_calls_are_given_back_once_though_the_answer_of_their_settling_is_lost(
     assert leases[0].allot(10, 3).calls == 2
 
 
-def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
+def test_a_failure_of_an_earlier_run_is_judged_once_in_this_one(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
-    """Else a run that takes over nothing but bad items would never be stopped."""
+    """Otherwise a run that takes over only bad items would never be stopped."""
     four_batches(conn)
     take(leases, state_dsn, 1)
 
@@ -419,8 +421,8 @@ def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
         for entry in entries:
             entry.failures += 1
             entry.blamed = True
-        told = ended(calls, *["failed/handled"] * len(calls))
-        settlement = Settlement(told, retried=[(one, 0.0) for one in entries], blamed=blamed)
+        ends = ended(calls, *["failed/handled"] * len(calls))
+        settlement = Settlement(ends, retried=[(one, 0.0) for one in entries], blamed=blamed)
         lease.settle(settlement, [])
 
     fail(leases[0], 10)
@@ -440,7 +442,7 @@ def test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once(
     )
 
 
-def test_a_cause_that_comes_up_too_often_in_all_tasks_together_stops_the_run(
+def test_a_cause_above_its_limit_over_all_tasks_stops_the_run(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_percent_by_cause={"timed_out": 20}, min_items_judged=9)
@@ -453,7 +455,7 @@ def test_a_cause_that_comes_up_too_often_in_all_tasks_together_stops_the_run(
     calls = calls_of(leases[1])[5:6]
     leases[1].settle(Settlement(), calls)
     leases[1].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
-    assert leases[0].allot(9, 0).stop_reason is None, "two of ten is no more than a fifth"
+    assert leases[0].allot(9, 0).stop_reason is None, "two of ten are not more than a fifth"
     calls = calls_of(leases[0])[5:6]
     leases[0].settle(Settlement(), calls)
     leases[0].settle(Settlement(ended=ended(calls, "failed/timed_out")), [])
@@ -469,7 +471,7 @@ def told_of(calls: int, took_s: float) -> Tally:
     return tally
 
 
-def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
+def test_a_ramp_rises_by_the_calls_of_all_tasks(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100, ramp_minutes=10)
@@ -499,7 +501,7 @@ def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
     assert ramp.line(100) == slow.ramp
     first.settle(Settlement(), calls_of(first)[:1])
     take(leases, state_dsn, 1)
-    assert leases[2].allot(99, 0).ramp == slow.ramp, "whoever takes over goes on from there"
+    assert leases[2].allot(99, 0).ramp == slow.ramp, "the next holder continues from there"
     assert execute(conn, "SELECT (ramp->>'level')::float FROM retrofill.run") == level
     pass_time(0.6)
     fallen = second.allot(99, 1, ended=told_of(30, 0.9))
@@ -508,12 +510,12 @@ def test_a_run_comes_up_its_ramp_by_what_all_its_tasks_tell(
     assert second.allot(99, 1).concurrency == 0
 
 
-def test_a_ramp_does_not_rise_while_its_run_waits_for_a_person(
+def test_a_ramp_does_not_rise_while_its_run_awaits_approval(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=200, ramp_minutes=20)
     take(leases, state_dsn, 1)
-    # As a canary does, which is called before the plan is shown.
+    # Like a canary, which is called before the plan is shown.
     leases[0].allot(99, 0)
     leases[0].allot(99, 0, ended=told_of(30, 0.1))
     execute(
@@ -535,7 +537,7 @@ def test_a_run_without_a_ramp_stores_none(
     assert pages.get_page(conn, 1).controls.ramp is None
 
 
-def test_a_run_that_is_late_is_stopped(
+def test_a_run_over_its_time_limit_is_stopped(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_minutes=5)
@@ -545,7 +547,7 @@ def test_a_run_that_is_late_is_stopped(
     assert "max_minutes: 5 minutes have passed" in (leases[0].allot(9, 0).stop_reason or "")
 
 
-def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
+def test_the_reserve_holds_for_any_max_concurrency(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=50, concurrency_ceiling=7)
@@ -557,7 +559,7 @@ def test_the_reserve_holds_whatever_max_concurrency_is_set_to(
     assert leases[0].allot(99, 0).concurrency == 3
 
 
-def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
+def test_the_rate_of_all_tasks_holds_when_another_joins(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=50)
@@ -566,17 +568,17 @@ def test_the_rate_of_all_tasks_is_not_exceeded_when_another_comes(
     first, second = leases
     take(leases, state_dsn, 3)
     leases[2].release(done=True)
-    assert first.allot(9, 0).calls_per_second == 5, "the second is at work, and has not asked yet"
+    assert first.allot(9, 0).calls_per_second == 5, "the second is active, and has not asked yet"
     assert second.allot(9, 0).calls_per_second == 5
     take(leases, state_dsn, 3)
-    assert leases[3].allot(9, 0).calls_per_second == 0, "the two have all of it still"
+    assert leases[3].allot(9, 0).calls_per_second == 0, "the two still have all of it"
     assert [round(one.allot(9, 0).calls_per_second or 0, 1) for one in leases[:2]] == [3.3, 3.3]
     assert round(leases[3].allot(9, 0).calls_per_second or 0, 1) == 3.3
     first.release(done=True)
     assert second.allot(9, 0).calls_per_second == 5
 
 
-def test_what_was_found_of_the_endpoint_is_divided(
+def test_the_found_width_is_divided(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn, max_concurrency=100)
@@ -616,7 +618,7 @@ def test_what_was_found_of_the_endpoint_is_divided(
     ],
     ids=str,
 )
-def test_a_limit_that_cannot_be_is_refused_whoever_sets_it(
+def test_an_impossible_limit_is_refused_everywhere(
     conn: connection, changes: dict[str, Any]
 ) -> None:
     ref = open_run(conn)
@@ -634,7 +636,7 @@ def test_a_closed_run_is_neither_changed_nor_stopped(conn: connection) -> None:
     assert runs.get_report(conn, ref.run_id).stop_reason is None
 
 
-def test_a_run_that_hears_nothing_but_refusals_shows_why_and_is_stopped(
+def test_a_run_whose_calls_are_all_refused_shows_why_and_stops(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     four_batches(conn)

@@ -1,4 +1,4 @@
-"""The maintenance DAG: what it closes, what it forgets, and that it is in nobody's way."""
+"""The maintenance DAG: what it closes and forgets, and that it blocks no task."""
 
 import json
 import signal
@@ -68,7 +68,7 @@ def say(conn: connection, statement: str, *values: object) -> list[tuple[Any, ..
 
 
 def age(conn: connection, interval: str) -> None:
-    """Have all that has happened so far have happened so much earlier."""
+    """Move all events so far back in time by this interval."""
     for table, columns in _MOMENTS.items():
         moved = ", ".join(f"{column} = {column} - interval '{interval}'" for column in columns)
         say(conn, f"UPDATE retrofill.{table} SET {moved}")  # noqa: S608
@@ -80,10 +80,10 @@ def over(_: str, __: Sequence[str]) -> bool:
 
 
 def rescued(conn: connection, is_alive: Callable[[str, Sequence[str]], bool] = over) -> list[int]:
-    """Rescue; return the numbers of the runs that were closed, each of which was told."""
+    """Rescue; return the numbers of the closed runs, each of which was reported."""
     airflow = StillAirflow(is_alive)
     closed = [run.run_id for run in rescue(conn, airflow)]
-    assert airflow.told == closed
+    assert airflow.reported == closed
     return closed
 
 
@@ -99,7 +99,7 @@ def count(conn: connection, table: str) -> int:
 
 
 def closed_run(dsn: str, conn: connection, *wanted: str, dag_run_id: str = "r") -> SetRef:
-    """Run to its end: each item is called alone and succeeds, but one whose key begins with z."""
+    """Do a whole run: each item is called alone and succeeds, unless its key begins with z."""
     ref = open_run(conn, dag_run_id)
     enqueue(conn, ref, [item(key) for key in wanted])
     job_id = runs.get_run(conn, ref.run_id).job_id
@@ -142,14 +142,14 @@ def test_an_abandoned_run_is_closed_and_its_items_go_to_the_next(
         ]  # fmt: skip
         following = open_run(conn, "second")
         assert plan(conn, following, most=10, fewest=10) == [4]
-        # What comes to life again after all may tell what succeeded, and send nothing more.
+        # A holder that continues after all may record successes, and sends nothing more.
         with pytest.raises(LeaseLost):
             dead.settle(success(first), [second])
     assert keys_in(conn, "results") == ["a"]
     assert rescued(conn, ALL_LIVE.lives) == []
 
 
-def test_a_run_that_broke_off_behind_its_last_item_is_complete(
+def test_a_run_interrupted_after_its_last_item_is_complete(
     state_dsn: str, conn: connection
 ) -> None:
     ref = open_batch(conn, 1)
@@ -163,15 +163,15 @@ def test_a_run_that_broke_off_behind_its_last_item_is_complete(
     assert run_row(conn, ref.run_id)["status"] == "complete"
 
 
-def test_a_run_that_broke_off_before_it_was_divided_is_incomplete(conn: connection) -> None:
+def test_a_run_interrupted_before_it_was_divided_is_incomplete(conn: connection) -> None:
     ref = open_run(conn, partitions=0)
     age(conn, "7 hours")
     assert rescued(conn) == [ref.run_id]
     assert run_row(conn, ref.run_id)["status"] == "incomplete"
 
 
-def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) -> None:
-    """A batch that waits for its task, a DAG that is paused, a next set that is queued."""
+def test_a_run_with_a_waiting_or_active_dag_run_is_left_alone(conn: connection) -> None:
+    """A batch that waits for its task, a paused DAG, a queued next set."""
     ref = open_batch(conn, 4)
     age(conn, "30 days")
     assert rescued(conn, lambda dag_id, ids: (dag_id, list(ids)) == ("d", ["r"])) == []
@@ -182,7 +182,7 @@ def test_a_run_whose_dag_run_waits_or_goes_on_is_left_alone(conn: connection) ->
     assert plan(conn, ref) == [4], "the batch is as it was"
 
 
-def test_a_live_holder_is_left_alone_also_in_a_paused_run(state_dsn: str, conn: connection) -> None:
+def test_a_live_holder_in_a_paused_run_is_left_alone(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 4)
     with closing(taken(state_dsn)) as lease:
         change_limits(conn, 1, paused=True)
@@ -196,10 +196,10 @@ def test_a_live_holder_is_left_alone_also_in_a_paused_run(state_dsn: str, conn: 
     assert run_row(conn, ref.run_id)["items_left"] == 0
 
 
-def test_what_airflow_has_ended_is_closed_when_its_last_lease_is_over(
+def test_a_run_that_airflow_ended_is_closed_after_its_last_lease(
     state_dsn: str, conn: connection
 ) -> None:
-    """A task that Airflow has given up may still be calling."""
+    """A task that Airflow no longer knows may still be calling."""
     ref = open_batch(conn, 4)
     with closing(taken(state_dsn)):
         assert rescued(conn) == []
@@ -210,10 +210,10 @@ def test_what_airflow_has_ended_is_closed_when_its_last_lease_is_over(
     assert run_row(conn, ref.run_id)["status"] == "incomplete"
 
 
-def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
+def test_a_holder_that_settles_during_the_check_keeps_its_batch(
     state_dsn: str, conn: connection
 ) -> None:
-    """Its transaction is under way; it was silent for long, as Airflow had stopped it."""
+    """Its transaction is open; it was silent for a long time because Airflow had paused it."""
     ref = open_batch(conn, 4)
     with closing(taken(state_dsn)) as lease, ThreadPoolExecutor(1) as pool:
         calls = calls_of(lease)
@@ -234,7 +234,9 @@ def test_a_holder_that_settles_while_it_is_looked_at_keeps_its_batch(
     assert run_row(conn, ref.run_id)["items_left"] == 0
 
 
-def test_old_calls_go_and_the_counts_of_their_runs_stay(state_dsn: str, conn: connection) -> None:
+def test_old_calls_are_deleted_and_the_counts_of_their_runs_stay(
+    state_dsn: str, conn: connection
+) -> None:
     old = closed_run(state_dsn, conn, "a", "b", "z")
     age(conn, "91 days")
     young = closed_run(state_dsn, conn, "a", "c", dag_run_id="young")
@@ -255,20 +257,20 @@ def test_old_calls_go_and_the_counts_of_their_runs_stay(state_dsn: str, conn: co
     assert forget_calls(conn, job=None, days=90) == 0
 
 
-def test_calls_under_way_in_a_run_that_was_cleared_stay(state_dsn: str, conn: connection) -> None:
+def test_calls_in_flight_of_a_cleared_run_stay(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 2)
     with closing(taken(state_dsn)) as lease:
         lease.settle(Settlement(), calls_of(lease)[:1])
     batches.release_set(conn, ref)
     close(conn, ref.run_id, complete=False)
     age(conn, "99 days")
-    with closing(taken(state_dsn)) as lease:  # it takes its batch over, and is at work again
+    with closing(taken(state_dsn)) as lease:  # it takes its batch over and is active again
         lease.settle(Settlement(), calls_of(lease))
         assert forget_calls(conn, job=None, days=1) == 0
     assert count(conn, "invocation") == 3
 
 
-def test_many_calls_are_deleted_some_at_a_time(
+def test_many_calls_are_deleted_in_portions(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed_run(state_dsn, conn, *keys(25))
@@ -278,7 +280,7 @@ def test_many_calls_are_deleted_some_at_a_time(
     assert count(conn, "invocation") == 0
 
 
-def test_old_results_go_and_their_items_are_new_again(
+def test_old_results_are_deleted_and_their_items_are_new(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(maintenance, "ROWS", 3)
@@ -313,7 +315,7 @@ def test_another_jobs_calls_and_results_stay(state_dsn: str, conn: connection) -
 
 
 @pytest.mark.parametrize("forget", [forget_calls, forget_results])
-def test_a_job_that_is_not_there_is_told(conn: connection, forget: Callable[..., int]) -> None:
+def test_an_unknown_job_is_reported(conn: connection, forget: Callable[..., int]) -> None:
     opened.open_job(conn, "thumbnails")
     with pytest.raises(ConfigError, match="no job 'thumbnail'; did you mean 'thumbnails'"):
         forget(conn, job="thumbnail", days=1)
@@ -350,7 +352,7 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     assert tables_with(conn, "job_id") == {
         "job", "run", "in_process", "extent", "results", "quarantine", "redriven", "batch",
         "waiting",
-    }, "forget_job must know every table that holds what belongs to a job"  # fmt: skip
+    }, "forget_job must know every table with data of a job"  # fmt: skip
     for table in tables_with(conn, "job_id"):
         ids = say(conn, f"SELECT DISTINCT job_id FROM retrofill.{table}")  # noqa: S608
         assert ids in ([(job_id,)], []), table
@@ -365,7 +367,7 @@ def test_a_forgotten_job_leaves_nothing(state_dsn: str, conn: connection) -> Non
     ]  # fmt: skip
 
 
-def test_a_job_at_work_is_not_forgotten(state_dsn: str, conn: connection) -> None:
+def test_an_active_job_is_not_forgotten(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 1)
     with pytest.raises(ConfigError, match=r"job: run 1 of it is at work or was not closed"):
         forget_job(conn, "job")
@@ -377,7 +379,7 @@ def test_a_job_at_work_is_not_forgotten(state_dsn: str, conn: connection) -> Non
     assert forget_job(conn, "job")["in_process"] == 1
 
 
-def test_no_run_is_opened_of_a_job_that_is_being_forgotten(conn: connection) -> None:
+def test_no_run_opens_while_its_job_is_being_forgotten(conn: connection) -> None:
     job_id = opened.open_job(conn)
     maintenance.mark_forgotten(conn, job_id)
     with pytest.raises(ConfigError, match="job: it is being forgotten"):
@@ -387,8 +389,8 @@ def test_no_run_is_opened_of_a_job_that_is_being_forgotten(conn: connection) -> 
     assert open_run(conn).run_id
 
 
-def test_a_run_that_is_being_opened_keeps_its_job(state_dsn: str, conn: connection) -> None:
-    """The run is written and not committed when the job is to be forgotten."""
+def test_an_opening_run_keeps_its_job(state_dsn: str, conn: connection) -> None:
+    """The run is written but not committed when the job is to be forgotten."""
     job_id = opened.open_job(conn)
     key = {"job_id": job_id}
     with (
@@ -429,7 +431,7 @@ with closing(connect(sys.argv[1])) as conn:
 
 
 @pytest.mark.parametrize("table", ["results", "invocation"])
-def test_forgetting_that_was_killed_goes_on(state_dsn: str, conn: connection, table: str) -> None:
+def test_interrupted_forgetting_continues(state_dsn: str, conn: connection, table: str) -> None:
     closed_run(state_dsn, conn, *keys(3_000))
     process = subprocess.Popen(  # noqa: S603  our own interpreter
         [sys.executable, "-c", _FORGET, state_dsn], cwd=ROOT
@@ -453,7 +455,7 @@ def test_forgetting_that_was_killed_goes_on(state_dsn: str, conn: connection, ta
         forget_job(conn, "job")
 
 
-# Each statement that writes, and what it is given to have something to do.
+# Each statement that writes, with values for which it has something to do.
 _OLD = {"job_id": 1, "days": 1, "item_key": "", "identifier": "0" * 32, "rows": 100}
 _OTHER = {**_OLD, "job_id": 2}
 WRITING: dict[str, dict[str, object]] = {
@@ -476,18 +478,18 @@ def test_every_statement_that_writes_is_tried() -> None:
 
 
 @pytest.mark.parametrize("statement", WRITING)
-def test_a_run_goes_on_while_maintenance_is_in_the_middle(
+def test_a_run_continues_during_maintenance(
     state_dsn: str, conn: connection, statement: str
 ) -> None:
     """Tasks never wait for an open transaction of the maintenance DAG."""
     closed_run(state_dsn, conn, "a", "b")
-    say(conn, "UPDATE retrofill.job SET name = 'at work'")
+    say(conn, "UPDATE retrofill.job SET name = 'active'")
     closed_run(state_dsn, conn, "a", "z", dag_run_id="other")
     left = open_run(conn, "left")
     enqueue(conn, left, [item("left behind")])
     close(conn, left.run_id, complete=False)
     say(conn, "UPDATE retrofill.job SET name = 'other' WHERE name = 'job'")
-    say(conn, "UPDATE retrofill.job SET name = 'job' WHERE name = 'at work'")
+    say(conn, "UPDATE retrofill.job SET name = 'job' WHERE name = 'active'")
     opened.open_job(conn, "empty")
     assert maintenance.list_jobs(conn) == {"job": 1, "other": 2, "empty": 4}
     say(
@@ -518,8 +520,8 @@ def test_a_run_goes_on_while_maintenance_is_in_the_middle(
     assert (row["new"], row["succeeded"], row["calls"], row["status"]) == (2, 2, 2, "complete")
 
 
-def test_maintenance_beside_a_whole_run(state_dsn: str, conn: connection) -> None:
-    """An enqueue and an invoke, while everything else is forgotten over and over."""
+def test_maintenance_does_not_disturb_a_whole_run(state_dsn: str, conn: connection) -> None:
+    """An enqueue and an invoke, while everything else is forgotten repeatedly."""
     script = Script(functions=(Function(name="f"),), latency=0.002)
     closed_run(state_dsn, conn, *keys(300))
     say(
@@ -569,7 +571,7 @@ def test_maintenance_beside_a_whole_run(state_dsn: str, conn: connection) -> Non
 
 
 def waits(conn: connection) -> bool:
-    """Tell whether somebody waits for a lock."""
+    """Return whether a session waits for a lock."""
     return say(conn, "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted") == [(True,)]
 
 

@@ -1,4 +1,4 @@
-"""Manifests on a real server: the items are those of the listing, and what is left out is said."""
+"""Manifests on a real server: items equal those of a listing, and skipped rows are reported."""
 
 import csv
 import gzip
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _numbers = count()
-# https://github.com/cloud-custodian/cloud-custodian/issues/1997: keys that are read wrong.
+# https://github.com/cloud-custodian/cloud-custodian/issues/1997: keys that were read incorrectly.
 KEYS = [
     "a b",
     "a+b",
@@ -76,7 +76,7 @@ def listed(client: "S3Client", bucket: str, *, versions: bool = False) -> list[I
 def open_manifest(
     client: "S3Client", bucket: str, lists: str, body: bytes, name: str = "m.csv", **more: Any
 ) -> ManifestSource:
-    """Put a manifest, and open it."""
+    """Upload a manifest, and open it."""
     client.put_object(Bucket=lists, Key=name, Body=body)
     location = parse_location(f"s3://{lists}/{name}", PARAM)
     is_json = name.endswith("manifest.json")
@@ -103,7 +103,7 @@ def text_of(rows: Iterable[Sequence[object]]) -> bytes:
 def put_inventory(
     client: "S3Client", lists: str, schema: str, rows: list[list[str]], **said: Any
 ) -> bytes:
-    """Put the files of an inventory; return its manifest.json."""
+    """Upload the files of an inventory; return its manifest.json."""
     files = []
     for number in range(2):
         text = "".join(map(quoted, rows[number::2]))
@@ -133,7 +133,7 @@ FORMATS = ["batch operations", "report", "own csv", "own json", "inventory", "in
 
 
 def manifest_of(client: "S3Client", lists: str, bucket: str, form: str) -> tuple[str, bytes]:
-    """Return the name and the body of a manifest of all keys in one of the formats."""
+    """Return the name and body of a manifest of all keys in this format."""
     found = {one["Key"]: one for one in client.list_objects_v2(Bucket=bucket)["Contents"]}
     if form == "batch operations":
         return "m.csv", text_of([bucket, quote(key)] for key in KEYS)
@@ -166,7 +166,7 @@ def manifest_of(client: "S3Client", lists: str, bucket: str, form: str) -> tuple
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_the_items_are_those_of_the_listing(
+def test_the_items_equal_those_of_the_listing(
     s3_client: "S3Client", bucket: str, lists: str, form: str
 ):
     put_all(s3_client, bucket)
@@ -184,7 +184,7 @@ def facts(item: Item) -> list[str]:
     return [size, moment.partition(".")[0], *rest]
 
 
-def test_versions_are_those_that_the_manifest_names(s3_client: "S3Client", bucket: str, lists: str):
+def test_versions_are_those_in_the_manifest(s3_client: "S3Client", bucket: str, lists: str):
     s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     versions = [s3_client.put_object(Bucket=bucket, Key="a", Body=b"%d" % n)["VersionId"]
                 for n in range(2)]  # fmt: skip
@@ -195,14 +195,14 @@ def test_versions_are_those_that_the_manifest_names(s3_client: "S3Client", bucke
     )
     [current] = listed(s3_client, bucket, versions=True)
     assert current.identifier in {first.identifier, second.identifier}
-    # Without versions, both rows are the one object that the listing without versions shows.
+    # Without versions, both rows name the one object of the listing.
     items, _ = read(open_manifest(s3_client, bucket, lists, body))
     assert {item.identifier for item in items} == {
         one.identifier for one in listed(s3_client, bucket)
     }
 
 
-def test_what_is_left_out_is_counted_by_reason(s3_client: "S3Client", bucket: str, lists: str):
+def test_skipped_items_are_counted_by_reason(s3_client: "S3Client", bucket: str, lists: str):
     for key in ("here", "cold"):
         more: Any = {"StorageClass": "GLACIER"} if key == "cold" else {}
         s3_client.put_object(Bucket=bucket, Key=key, Body=b"1", **more)
@@ -228,14 +228,14 @@ def test_what_is_left_out_is_counted_by_reason(s3_client: "S3Client", bucket: st
     }  # fmt: skip
 
 
-def test_a_restored_object_is_an_item_whatever_the_manifest_says_of_its_class(
+def test_a_restored_object_is_an_item_whatever_its_class_in_the_manifest(
     s3_client: "S3Client", aws: str, aws_session: boto3.Session, bucket: str, lists: str
 ):
     said = {"back": 'ongoing-request="false", expiry-date="Fri, 21 Dec 2029 00:00:00 GMT"',
             "coming": 'ongoing-request="true"', "cold": ""}  # fmt: skip
     for key in said:
         s3_client.put_object(Bucket=bucket, Key=key, Body=b"1", StorageClass="GLACIER")
-    # The emulator restores nothing; S3 says so in a header.
+    # The emulator restores nothing; S3 reports it in a header.
     client = aws_session.client("s3", endpoint_url=aws)
 
     def restored(parsed: dict[str, Any], http_response: Any, **_: Any) -> None:
@@ -271,7 +271,7 @@ def test_a_restored_object_is_an_item_whatever_the_manifest_says_of_its_class(
         ("k,1", "it has 2 fields, but there are 4 columns"),
     ],
 )
-def test_a_malformed_row_stops_and_what_is_before_was_taken(
+def test_a_malformed_row_stops_the_run_after_the_rows_before_it(
     s3_client: "S3Client", bucket: str, lists: str, row: str, why: str
 ):
     body = f"key,size,etag,last_modified\ngood,1,e,2026-01-01T00:00:00Z\n{row}\n".encode()
@@ -284,7 +284,7 @@ def test_a_malformed_row_stops_and_what_is_before_was_taken(
         next(pages)
 
 
-def test_of_a_manifest_without_a_usable_row_nothing_counts_as_read(
+def test_a_manifest_without_usable_rows_does_not_count_as_read(
     s3_client: "S3Client", bucket: str, lists: str
 ):
     body = b"key,size\na,x\n,2\n"
@@ -297,7 +297,7 @@ def test_of_a_manifest_without_a_usable_row_nothing_counts_as_read(
         next(source.pages(whole))
 
 
-def test_an_answer_that_is_missing_before_the_first_row_is_worth_another_try(
+def test_a_missing_response_before_the_first_row_is_retried(
     s3_client: "S3Client", bucket: str, lists: str
 ):
     class Broken(S3Files):
@@ -321,7 +321,7 @@ def test_an_answer_that_is_missing_before_the_first_row_is_worth_another_try(
         ({"files": [{"key": "no", "MD5checksum": ""}]}, "there is no file s3://"),
     ],
 )
-def test_an_inventory_that_cannot_be_read_is_a_wrong_setting(
+def test_an_unreadable_inventory_is_a_bad_setting(
     s3_client: "S3Client", bucket: str, lists: str, said: dict[str, Any], why: str
 ):
     body = put_inventory(s3_client, lists, "Bucket, Key", [], **said)
@@ -330,7 +330,7 @@ def test_an_inventory_that_cannot_be_read_is_a_wrong_setting(
         source.check()
 
 
-def test_a_manifest_that_is_not_what_its_checksum_says_is_refused(
+def test_a_manifest_with_a_wrong_checksum_is_refused(
     s3_client: "S3Client", bucket: str, lists: str
 ):
     body = put_inventory(s3_client, lists, "Bucket, Key", [])
@@ -340,9 +340,7 @@ def test_a_manifest_that_is_not_what_its_checksum_says_is_refused(
         source.check()
 
 
-def test_a_file_that_is_not_what_its_checksum_says_is_noticed(
-    s3_client: "S3Client", bucket: str, lists: str
-):
+def test_a_file_with_a_wrong_checksum_is_noticed(s3_client: "S3Client", bucket: str, lists: str):
     row = [bucket, "k", "1", "2026-01-01T00:00:00Z", "e"]
     schema = "Bucket, Key, Size, LastModifiedDate, ETag"
     body = put_inventory(s3_client, lists, schema, [row])
@@ -353,7 +351,7 @@ def test_a_file_that_is_not_what_its_checksum_says_is_noticed(
         read(source)
 
 
-def test_a_file_of_another_checksum_is_noticed_wherever_reading_goes_on(
+def test_a_file_with_a_wrong_checksum_is_noticed_wherever_reading_continues(
     s3_client: "S3Client", bucket: str, lists: str
 ):
     s3_client.put_object(Bucket=bucket, Key="k", Body=b"")
@@ -374,7 +372,7 @@ def test_a_file_of_another_checksum_is_noticed_wherever_reading_goes_on(
             list(pages)
 
 
-def test_each_line_of_json_says_what_it_says(s3_client: "S3Client", bucket: str, lists: str):
+def test_each_json_line_names_its_object(s3_client: "S3Client", bucket: str, lists: str):
     s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     [old, new] = [s3_client.put_object(Bucket=bucket, Key="a", Body=b"%d" % n)["VersionId"]
                   for n in range(2)]  # fmt: skip
@@ -393,14 +391,14 @@ def test_each_line_of_json_says_what_it_says(s3_client: "S3Client", bucket: str,
     assert left_out == {"other_bucket": 1, "delete_marker": 1, "malformed": 2}
 
 
-def test_a_key_that_is_no_text_is_malformed(s3_client: "S3Client", bucket: str, lists: str):
+def test_a_key_that_is_not_text_is_malformed(s3_client: "S3Client", bucket: str, lists: str):
     body = b'{"key":"\\ud800"}\n'
     source = open_manifest(s3_client, bucket, lists, body, "m.jsonl")
     with pytest.raises(ConfigError, match="row 1 at byte 0: it contains characters that no key"):
         source.check()
 
 
-def test_with_versions_an_object_of_no_known_version_is_looked_up(
+def test_with_versions_an_object_of_unknown_version_is_looked_up(
     s3_client: "S3Client", bucket: str, lists: str
 ):
     s3_client.put_object(Bucket=bucket, Key="before", Body=b"")
@@ -418,7 +416,7 @@ def test_with_versions_an_object_of_no_known_version_is_looked_up(
 
 
 @pytest.mark.parametrize("first", ["id,path", "other-bucket,k"])
-def test_a_file_without_a_header_is_of_the_runs_bucket(
+def test_a_file_without_a_header_refers_to_the_runs_bucket(
     s3_client: "S3Client", bucket: str, lists: str, first: str
 ):
     source = open_manifest(s3_client, bucket, lists, f"{first}\n{bucket},k\n".encode())
@@ -426,7 +424,7 @@ def test_a_file_without_a_header_is_of_the_runs_bucket(
         source.check()
 
 
-def test_a_report_is_read_by_its_manifest(s3_client: "S3Client", bucket: str, lists: str):
+def test_a_report_is_read_via_its_manifest(s3_client: "S3Client", bucket: str, lists: str):
     put_all(s3_client, bucket)
     results = []
     for status, keys in (("succeeded", KEYS[:4]), ("failed", KEYS[4:])):
@@ -445,16 +443,14 @@ def test_a_report_is_read_by_its_manifest(s3_client: "S3Client", bucket: str, li
     assert left_out == {"filtered": 4}
 
 
-def test_an_empty_inventory_has_nothing(s3_client: "S3Client", bucket: str, lists: str):
+def test_an_empty_inventory_has_no_items(s3_client: "S3Client", bucket: str, lists: str):
     body = put_inventory(s3_client, lists, "Bucket, Key", [], files=[])
     source = open_manifest(s3_client, bucket, lists, body, "manifest.json")
     assert not source.check()
     assert read(source) == ([], Counter())
 
 
-def test_a_person_can_say_how_keys_are_written_and_what_columns_mean(
-    s3_client: "S3Client", bucket: str, lists: str
-):
+def test_key_encoding_and_columns_can_be_given(s3_client: "S3Client", bucket: str, lists: str):
     s3_client.put_object(Bucket=bucket, Key="a b", Body=b"")
     asked = Asked(columns=("note", "key"))
     source = open_manifest(s3_client, bucket, lists, b"x,a+b\n", asked=asked, writing=Writing.PLUS)
@@ -462,7 +458,7 @@ def test_a_person_can_say_how_keys_are_written_and_what_columns_mean(
 
 
 @pytest.mark.parametrize("seconds", [3_600, -3_600])
-def test_what_was_modified_after_the_opening_is_later(
+def test_objects_modified_after_the_run_opened_are_later(
     s3_client: "S3Client", bucket: str, lists: str, seconds: int
 ):
     put_all(s3_client, bucket)

@@ -1,4 +1,4 @@
-"""Metrics: received by a real listener, by StatsD or OpenTelemetry as Airflow is set."""
+"""Metrics, received by a real listener for StatsD or OpenTelemetry, as Airflow is configured."""
 
 import atexit
 import logging
@@ -16,9 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from retrofill import metrics
 from retrofill.compat import SERIES
-from retrofill.engine.progress import NOTHING, Progress, Seen
-from retrofill.engine.telemetry import Telemetry, Told
-from retrofill.metrics import teller
+from retrofill.engine.progress import NOTHING, Progress, Settled, TaskMetrics
+from retrofill.metrics import sender
 from retrofill.model.calls import EndedCall, Settlement
 
 from stack.endpoint import Reply, Rule, Script, scripted_endpoint
@@ -44,14 +43,14 @@ def backfill(state_dsn: str) -> Iterator[Backfill]:
             "price_per_gb_second": 0.0,
             "max_failure_percent": 100,
         }
-        backfill = Backfill(dsn=state_dsn, endpoint=endpoint, params=asked, teller=teller)
+        backfill = Backfill(dsn=state_dsn, endpoint=endpoint, params=asked, metrics=sender)
         backfill.serve(KEYS, Rule(keys=POISON, reply=Reply(function_error="ValueError")))
         yield backfill
 
 
 @contextmanager
 def airflow_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Iterator[None]:
-    """Have Airflow's own metrics begin anew, as they do in each task, with these settings."""
+    """Start Airflow's own metrics again, as in each task, with these settings."""
     for name, value in settings.items():
         monkeypatch.setenv(f"AIRFLOW__METRICS__{name.upper()}", str(value))
     begin()
@@ -63,23 +62,23 @@ def airflow_with(monkeypatch: pytest.MonkeyPatch, **settings: object) -> Iterato
         begin(NoStatsLogger)
 
 
-def test_airflow_begins_what_we_send_by_in_each_task() -> None:
+def test_airflow_starts_its_metrics_in_each_task() -> None:
     assert begun_by_each_task().incr == metrics.stats.incr
 
 
-def test_a_statsd_server_hears_all_that_a_run_did(
+def test_a_statsd_server_receives_all_metrics_of_a_run(
     backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(0.3)
-        told = {
+        settings = {
             "statsd_on": True,
             "statsd_host": "127.0.0.1",
             "statsd_port": listener.getsockname()[1],
             "statsd_influxdb_enabled": True,
         }
-        with airflow_with(monkeypatch, **told):
+        with airflow_with(monkeypatch, **settings):
             backfill.run()
         heard = Counter[str]()
         gauges: dict[str, float] = {}
@@ -109,7 +108,7 @@ def test_a_statsd_server_hears_all_that_a_run_did(
     assert all(name.endswith(f",{tags},map_index=0") for name in gauges)
 
 
-def test_airflows_allow_list_holds(backfill: Backfill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_airflows_allow_list_applies(backfill: Backfill, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(0.3)
@@ -130,7 +129,7 @@ def test_airflows_allow_list_holds(backfill: Backfill, monkeypatch: pytest.Monke
 
 @contextmanager
 def otlp_receiver() -> Iterator[tuple[str, list[Any]]]:
-    """Receive metrics as a collector of OpenTelemetry does, by HTTP."""
+    """Receive metrics like an OpenTelemetry collector, via HTTP."""
     received: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -153,7 +152,7 @@ def otlp_receiver() -> Iterator[tuple[str, list[Any]]]:
             thread.join()
 
 
-def test_a_collector_of_opentelemetry_hears_them(
+def test_an_opentelemetry_collector_receives_the_metrics(
     backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with otlp_receiver() as (url, received):
@@ -165,7 +164,7 @@ def test_a_collector_of_opentelemetry_hears_them(
             provider = backend().otel
             provider.shutdown()
             atexit.unregister(otel_logger.flush_otel_metrics)
-    told = {
+    received = {
         metric.name: (
             {attribute.key: attribute.value.string_value for attribute in point.attributes},
             point.as_int or point.as_double,
@@ -177,14 +176,14 @@ def test_a_collector_of_opentelemetry_hears_them(
         for point in [*metric.sum.data_points, *metric.gauge.data_points]
     }
     tags = {"job": "job", "function": "f"}
-    assert told["airflow.retrofill.items.succeeded"] == (tags, 18)
-    assert told["airflow.retrofill.failures.unhandled"] == (tags, 2)
-    assert told["airflow.retrofill.cost_microdollars"] == (tags, 20_000)
-    assert told["airflow.retrofill.backlog"] == ({**tags, "map_index": "0"}, 0)
-    assert told["airflow.retrofill.call_ms.p95"][1] > 0
+    assert received["airflow.retrofill.items.succeeded"] == (tags, 18)
+    assert received["airflow.retrofill.failures.unhandled"] == (tags, 2)
+    assert received["airflow.retrofill.cost_microdollars"] == (tags, 20_000)
+    assert received["airflow.retrofill.backlog"] == ({**tags, "map_index": "0"}, 0)
+    assert received["airflow.retrofill.call_ms.p95"][1] > 0
 
 
-def test_a_task_whose_metrics_cannot_be_sent_goes_on(
+def test_a_task_continues_if_its_metrics_cannot_be_sent(
     backfill: Backfill, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(NoStatsLogger):
@@ -201,17 +200,16 @@ def test_a_task_whose_metrics_cannot_be_sent_goes_on(
     assert "metrics could not be sent; this task sends no more" in caplog.text
 
 
-def test_what_is_told_is_told_once() -> None:
+def test_metrics_are_sent_once() -> None:
     progress = Progress(9, now=0.0)
-    telemetry = Telemetry(9, lambda: progress.seen)
-    telemetry.took(0.3)
-    telemetry.took(0.1)
+    progress.took(0.3)
+    progress.took(0.1)
     ended = [EndedCall(1, "failed", cause="timed_out", cost=0.5), EndedCall(2, "throttled")]
     progress.settled(Settlement(ended=ended))
-    first = telemetry.take(3)
-    settled = Seen(Counter(failed=1, throttled=1), Counter(timed_out=1, throttled=1), cost=0.5)
+    first = progress.take_metrics(3)
+    settled = Settled(Counter(failed=1, throttled=1), Counter(timed_out=1, throttled=1), cost=0.5)
     assert (first.settled, first.in_flight, first.left) == (settled, 3, 9)
     assert (first.quantile_s(0.5), first.quantile_s(0.95)) == (0.3, 0.3)
-    nothing = Told(settled=NOTHING, took_s=[], in_flight=0, left=9)
-    assert telemetry.take(0) == nothing
+    nothing = TaskMetrics(settled=NOTHING, took_s=[], in_flight=0, left=9)
+    assert progress.take_metrics(0) == nothing
     assert nothing.quantile_s(0.5) is None

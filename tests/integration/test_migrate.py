@@ -1,4 +1,4 @@
-"""Migrations: what is applied once, and beside tasks that run the code of before."""
+"""Migrations: each is applied once, next to tasks that run the previous code."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from tests.integration.opened import enqueue, item, open_run
 from tests.integration.test_invoke import invoke, keys, planned
 
 OWN = migrations()[-1].number
-# What an update may bring while tasks of the code before are at work: it only adds.
+# What an update may contain while tasks with the previous code are active: only additions.
 NEXT = Migration(
     OWN + 1,
     f"{OWN + 1:04}_next.sql",
@@ -54,7 +54,7 @@ def applied(dsn: str) -> list[tuple[int, int | None]]:
         return cur.fetchall()
 
 
-def test_a_migration_says_which_code_it_suits() -> None:
+def test_a_migration_names_the_code_it_is_compatible_with() -> None:
     assert NEXT.oldest_code == OWN
     assert Migration(9, "0009_x.sql", "SELECT").oldest_code == 9
 
@@ -67,7 +67,7 @@ def test_each_migration_is_applied_once(state_dsn: str) -> None:
     assert applied(state_dsn)[-1] == (OWN + 1, OWN)
 
 
-def test_one_that_fails_leaves_nothing(state_dsn: str) -> None:
+def test_a_failed_migration_leaves_nothing(state_dsn: str) -> None:
     before = applied(state_dsn)
     broken = Migration(OWN + 2, "broken.sql", "CREATE TABLE retrofill.half (); SELECT 1 / 0")
     with pytest.raises(Exception, match="division by zero"):
@@ -76,7 +76,7 @@ def test_one_that_fails_leaves_nothing(state_dsn: str) -> None:
 
 
 @pytest.mark.parametrize("point", [Point.SETTLE_COMMITTED, Point.CALLS_SENT, Point.CALL_ANSWERED])
-def test_a_task_of_the_code_before_goes_on_while_the_next_migration_is_applied(
+def test_a_task_with_the_previous_code_continues_during_a_migration(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint, point: Point
 ) -> None:
     ref = planned(conn, keys(300), max_concurrency=20)
@@ -93,7 +93,7 @@ def test_a_task_of_the_code_before_goes_on_while_the_next_migration_is_applied(
     assert applied(state_dsn)[-1] == (OWN + 1, OWN), "it was applied in the middle"
     assert (summary["succeeded"], summary["calls"], summary["duplicates"]) == (300, 60, 0)
     assert endpoint.items() == dict.fromkeys(keys(300), 1)
-    # Tasks that begin now are of the code before as well.
+    # Tasks that start now have the previous code as well.
     require_current(conn)
     again = open_run(conn, "again")
     assert enqueue(conn, again, [item("k00000"), item("new")]) == (1, 1, False)
@@ -120,9 +120,7 @@ def test_a_migration_waits_for_the_transaction_of_a_task(
     assert endpoint.items() == dict.fromkeys(keys(100), 1)
 
 
-def test_tasks_do_not_wait_behind_a_migration_that_waits_for_somebody_else(
-    state_dsn: str, conn: connection
-) -> None:
+def test_tasks_do_not_queue_behind_a_waiting_migration(state_dsn: str, conn: connection) -> None:
     ref = planned(conn, keys(10))
     with closing(connect(state_dsn)) as dump, ThreadPoolExecutor(1) as pool:
         with dump, dump.cursor() as cur:
@@ -138,7 +136,7 @@ def test_tasks_do_not_wait_behind_a_migration_that_waits_for_somebody_else(
         assert migrating.result() == [NEXT.name]
 
 
-def test_one_that_never_gets_its_lock_gives_up_and_says_why(
+def test_a_migration_without_a_lock_gives_up_with_the_reason(
     state_dsn: str, conn: connection
 ) -> None:
     before = applied(state_dsn)
@@ -149,9 +147,7 @@ def test_one_that_never_gets_its_lock_gives_up_and_says_why(
     assert applied(state_dsn) == before
 
 
-def test_code_that_is_too_old_is_refused_at_its_next_start(
-    state_dsn: str, conn: connection
-) -> None:
+def test_old_code_is_refused_at_its_next_start(state_dsn: str, conn: connection) -> None:
     contract = Migration(OWN + 2, "contract.sql", f"-- oldest code: {OWN + 1:04}\nSELECT")
     migrate(state_dsn, [*migrations(), NEXT])
     require_current(conn)

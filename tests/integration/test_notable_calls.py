@@ -1,4 +1,4 @@
-"""The calls that a person asks for first are found by what settling and leases keep of them."""
+"""The calls that people look for first, found by what settling and leases store."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -38,8 +38,8 @@ def batches_of(conn: Connection, *, items: int, each: int) -> SetRef:
 
 
 def fail(lease: BatchLease, outcome: str, cause: str = "") -> None:
-    """Make a call of the first item that fails, as the whole of a settlement."""
-    call = Call(entries_of(lease)[:1])
+    """Settle only a failed call of the first item."""
+    call = Call.of(entries_of(lease)[:1])
     lease.settle(Settlement(), [call])
     keys_carried = [entry.item.key for entry in call.entries]
     ended = EndedCall(call.number, outcome, cause=cause, items=1, keys=keys_carried)
@@ -50,7 +50,7 @@ def shown(conn: Connection, ref: SetRef) -> pages.Calls:
     return pages.get_page(conn, ref.run_id).calls
 
 
-def test_the_last_failed_calls_are_the_newest_of_all_batches_and_ways_to_fail(
+def test_the_last_failed_calls_are_the_newest_of_all_batches_and_outcomes(
     state_dsn: str, conn: Connection
 ) -> None:
     ref = batches_of(conn, items=8, each=4)
@@ -77,13 +77,13 @@ def test_the_last_failed_calls_are_the_newest_of_all_batches_and_ways_to_fail(
     assert {(call.task_id, call.map_index) for call in found} == {("invoke", 0), ("invoke", 1)}
 
 
-def test_a_lost_call_is_among_them_with_what_waits_of_it_until_it_is_heard_of(
+def test_a_lost_call_is_listed_with_its_waiting_items_until_it_ends(
     state_dsn: str, conn: Connection
 ) -> None:
     ref = batches_of(conn, items=3, each=3)
     with closing(BatchLease(state_dsn, 1, "zombie")) as lost:
         assert lost.take(holder_is_dead=lambda _: True)
-        call = Call(entries_of(lost)[:2])
+        call = Call.of(entries_of(lost)[:2])
         lost.settle(Settlement(), [call])
         with closing(BatchLease(state_dsn, 1, "next")) as lease:
             assert lease.take(holder_is_dead=lambda _: True)
@@ -98,12 +98,12 @@ def test_a_lost_call_is_among_them_with_what_waits_of_it_until_it_is_heard_of(
     assert shown(conn, ref).failed == []
 
 
-def test_the_slowest_calls_are_kept_over_takeovers(state_dsn: str, conn: Connection) -> None:
+def test_the_slowest_calls_survive_takeovers(state_dsn: str, conn: Connection) -> None:
     ref = batches_of(conn, items=6, each=3)
     for batch_id, ms in ((1, 900), (2, 500)):
         with closing(BatchLease(state_dsn, batch_id, "a")) as lease:
             assert lease.take(holder_is_dead=lambda _: True)
-            calls = [Call([entry]) for entry in entries_of(lease)[:2]]
+            calls = [Call.of([entry]) for entry in entries_of(lease)[:2]]
             lease.settle(Settlement(), calls)
             lease.allot(2, 2, slowest=[Slow(ms, 1), Slow(ms - 100, 2)])
     with conn, conn.cursor() as cur:
@@ -116,7 +116,7 @@ def test_the_slowest_calls_are_kept_over_takeovers(state_dsn: str, conn: Connect
     assert {(call.batch_id, call.outcome) for call in found} == {(1, "lost"), (2, None)}
 
 
-def test_calls_that_are_forgotten_are_not_shown(state_dsn: str, conn: Connection) -> None:
+def test_forgotten_calls_are_not_shown(state_dsn: str, conn: Connection) -> None:
     ref = batches_of(conn, items=3, each=3)
     with closing(BatchLease(state_dsn, 1, "a")) as lease:
         assert lease.take(holder_is_dead=lambda _: True)
@@ -133,7 +133,7 @@ def test_calls_that_are_forgotten_are_not_shown(state_dsn: str, conn: Connection
     assert sum(ended.calls for ended in calls.ended) == 1
 
 
-def test_a_task_tells_its_slowest_calls_and_what_its_failed_ones_carried(
+def test_a_task_reports_its_slowest_calls_and_the_items_of_failed_ones(
     state_dsn: str, conn: Connection, server: ScriptedEndpoint
 ) -> None:
     failing = Rule(keys=frozenset({"k00003"}), reply=Reply(function_error="ValueError"))

@@ -1,4 +1,4 @@
-"""Notifications by way of Apprise, over HTTP: taken, or the task fails; and who can take none."""
+"""Notifications via Apprise, over HTTP: accepted, or the task fails; and bad connections."""
 
 import json
 from contextlib import closing
@@ -15,7 +15,7 @@ from retrofill.state.worst import worst_of
 from tests.faults.notices import noticing
 from tests.integration.test_export import half_done
 
-# Of Apprise's own imports.
+# From Apprise's own imports.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
@@ -25,7 +25,7 @@ def config() -> RunConfig:
     return params_for("s3").config(asked)
 
 
-def test_what_a_service_does_not_take_is_an_error(
+def test_a_notification_that_a_service_refuses_is_an_error(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with noticing() as notices, noticing() as others:
@@ -33,7 +33,7 @@ def test_what_a_service_does_not_take_is_an_error(
         connection = {"conn_type": "apprise", "extra": {"config": both}}
         monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
         others.refusals = [500]
-        with pytest.raises(NotNotified, match="'notices' did not take"):
+        with pytest.raises(NotNotified, match="'notices' did not accept"):
             notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         notify_briefly(config, "did not start", "no bucket", "retrofill", "run 1")
         assert len(others.received) == 1
@@ -61,7 +61,7 @@ def test_a_connection_that_names_no_service_is_refused(
         check_targets(config)
 
 
-def test_a_connection_that_names_a_service_passes_and_gets_nothing(
+def test_a_connection_with_a_service_passes_the_check_without_a_message(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with noticing() as notices:
@@ -73,12 +73,12 @@ def test_a_connection_that_names_a_service_passes_and_gets_nothing(
 
 
 def named(monkeypatch: pytest.MonkeyPatch, **extra: Any) -> None:
-    """Define the connection as one that names a notifier."""
+    """Return a function that defines the connection of a notifier."""
     connection = {"conn_type": "generic", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_NOTICES", json.dumps(connection))
 
 
-def test_any_notifier_of_airflows_is_sent_by_as_its_connection_says(
+def test_any_airflow_notifier_is_used_as_its_connection_defines(
     config: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with noticing() as notices:
@@ -95,7 +95,7 @@ def test_any_notifier_of_airflows_is_sent_by_as_its_connection_says(
         )
         check_targets(config)
         assert notices.received == []
-        # What a function or a person has said is no template.
+        # Texts of functions and users are not templates.
         notify_briefly(config, "did not start", "no {{ title }} {% x", "retrofill", "run 1")
         [received] = notices.received
         notices.refusals = [500]
@@ -134,7 +134,7 @@ def test_a_connection_that_names_no_notifier_is_refused(
     assert why in str(refused.value)
 
 
-def test_a_report_says_what_failed_and_what_to_do_first(
+def test_a_report_shows_failures_and_the_next_step(
     config: RunConfig, state_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(connect(state_dsn)) as conn, noticing() as notices:
@@ -165,5 +165,5 @@ def test_a_report_says_what_failed_and_what_to_do_first(
         ("x" * 200, "x" * 99),
     ],
 )
-def test_a_subject_is_what_sns_takes(title: str, subject: str) -> None:
+def test_a_subject_is_valid_for_sns(title: str, subject: str) -> None:
     assert subject_of(title) == subject

@@ -1,4 +1,4 @@
-"""Opening a run with real servers: what is refused before anything is written."""
+"""Opening runs with real servers: refusals come before anything is written."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 @pytest.fixture(scope="module")
 def name(s3_client: "S3Client", lambda_client: "LambdaClient") -> str:
-    """The name of a bucket, and of a function."""
+    """The name of a bucket and of a function."""
     s3_client.create_bucket(Bucket="opened")
     lambda_client.create_function(
         FunctionName="opened",
@@ -57,7 +57,7 @@ def name(s3_client: "S3Client", lambda_client: "LambdaClient") -> str:
 
 @pytest.fixture
 def opened(conn: connection, name: str, aws: str, aws_session: boto3.Session) -> Opened:
-    """Opens runs, each asked for as it is told."""
+    """Opens runs with given params."""
     usual = {"bucket": name, "prefix": "in/", "function": name, "event": "s3"}
 
     def client(service: str) -> Any:
@@ -80,7 +80,7 @@ def opened(conn: connection, name: str, aws: str, aws_session: boto3.Session) ->
         ({"job": "mine", "event": "items"}, "redrive: job 'mine' calls arn:"),
     ],
 )
-def test_what_cannot_be_redriven_opens_no_run(
+def test_a_bad_redrive_opens_no_run(
     conn: connection, opened: Opened, params: dict[str, object], says: str
 ) -> None:
     opened(job="mine")
@@ -150,9 +150,7 @@ def test_each_tenant_has_jobs_of_its_own(
     assert names == ["f for blue", "f for green", ""]
 
 
-def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
-    conn: connection, opened: Opened
-) -> None:
+def test_a_run_keeps_its_window_and_skips_later_objects(conn: connection, opened: Opened) -> None:
     asked = {"modified_after": "2026-01-01T00:00:00Z", "use_data_interval": True}
     run = runs.get_run(
         conn, opened(interval=Interval(DAY, DAY + timedelta(days=1)), **asked).run_id
@@ -165,14 +163,14 @@ def test_a_run_keeps_its_window_and_takes_nothing_from_after_its_opening(
     )
 
 
-def test_a_run_for_an_interval_that_is_not_over_is_refused(opened: Opened) -> None:
+def test_a_run_for_an_unfinished_interval_is_refused(opened: Opened) -> None:
     start = datetime.now(UTC) - timedelta(hours=12)
-    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is to come"):
+    with pytest.raises(ConfigError, match=r"^use_data_interval: the interval .* is in the future"):
         opened(interval=Interval(start, start + timedelta(days=1)), use_data_interval=True)
 
 
 @pytest.mark.parametrize("params", [{}, {"prefix": "in/2025/"}, {"prefix": ""}])
-def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
+def test_a_named_job_is_redriven_with_a_longer_prefix_or_without(
     conn: connection, opened: Opened, params: dict[str, object]
 ) -> None:
     first = opened(job="mine")
@@ -186,7 +184,7 @@ def test_a_longer_prefix_or_none_redrives_a_job_that_is_named(
     assert opened(job="mine", redrive="quarantine", **params).run_id == first.run_id + 1
 
 
-def test_a_function_that_is_switched_off_is_refused(
+def test_a_disabled_function_is_refused(
     opened: Opened, lambda_client: "LambdaClient", name: str
 ) -> None:
     lambda_client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
@@ -197,7 +195,7 @@ def test_a_function_that_is_switched_off_is_refused(
         lambda_client.delete_function_concurrency(FunctionName=name)
 
 
-def test_mistakes_in_bucket_and_function_are_told_at_once(opened: Opened) -> None:
+def test_mistakes_in_bucket_and_function_are_reported_together(opened: Opened) -> None:
     with pytest.raises(ConfigError) as found:
         opened(bucket="not-there", function="nor-this")
     bucket, function = found.value.problems
@@ -206,7 +204,7 @@ def test_mistakes_in_bucket_and_function_are_told_at_once(opened: Opened) -> Non
     assert "nor-this" in function
 
 
-def test_max_cost_needs_a_price_that_somebody_knows(
+def test_max_cost_needs_a_known_price(
     conn: connection, name: str, aws: str, aws_session: boto3.Session
 ) -> None:
     found = {
@@ -244,7 +242,7 @@ def test_max_cost_needs_a_price_that_somebody_knows(
     assert runs.get_report(conn, ref.run_id).cost == 0.0
 
 
-def test_a_run_opens_with_the_price_that_is_published(conn: connection, opened: Opened) -> None:
+def test_a_run_opens_with_the_published_price(conn: connection, opened: Opened) -> None:
     price = runs.get_run(conn, opened(max_cost=5).run_id).price
     assert price.is_known
     assert price.words == "us-east-1, x86_64, 128 MB, prices of October 2025"

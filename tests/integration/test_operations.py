@@ -1,4 +1,4 @@
-"""The SQL of docs/operations/ and of the page of views, run by the roles that it makes."""
+"""The SQL of docs/operations/ and of the views page, run by the roles that it creates."""
 
 import re
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ VIEWS = {
     "v_run": 1, "v_item": 3, "v_call": 4, "v_outcome": 3, "v_quarantine": 1, "v_redriven": 0,
     "v_event": 1, "v_pulse": 1,
 }  # fmt: skip
-"""The public views, each with the rows that one run leaves in it."""
+"""The public views, each with the number of rows from one run."""
 
 POISON = EndedCall(3, "failed", "request", "7", "Runtime.HandlerError", "no image")
 
@@ -61,7 +61,7 @@ def statements(kind: str) -> list[str]:
 
 
 def execute(dsn: str, wanted: list[str]) -> list[list[tuple[object, ...]]]:
-    """Run statements as psql would, each by itself; return the rows of those that give some."""
+    """Run each statement separately, like psql; return the rows that they give."""
     rows = []
     with closing(psycopg2.connect(dsn)) as conn:
         conn.autocommit = True
@@ -75,7 +75,7 @@ def execute(dsn: str, wanted: list[str]) -> list[list[tuple[object, ...]]]:
 
 @pytest.fixture
 def dsns(postgres: Postgres) -> Iterator[dict[str, str]]:
-    """A state set up by the page; the URI for each of its roles."""
+    """A state set up as the page shows; the URI for each role."""
     administrator = postgres.dsn("postgres")
     execute(administrator, statements("roles"))
     try:
@@ -96,7 +96,7 @@ def runtime(dsns: dict[str, str]) -> Iterator[connection]:
 
 
 def run_to_its_end(dsn: str, conn: connection) -> SetRef:
-    """Do all that a run does with its state: of a, b, c one fails and one is called again."""
+    """Do all that a run does with its state: of a, b and c, one fails and one is retried."""
     require_current(conn)
     ref = open_run(conn, partitions=2)
     assert runs.find_set(conn, "d", "r") == ref
@@ -109,7 +109,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
         assert lease.take(holder_is_dead=lambda _: False)
         assert lease.allot(3, 0).concurrency == 3
         assert limits.change_limits(conn, ref.run_id, who="Ada", max_concurrency=9)
-        first, second, third = (Call([entry]) for entry in entries_of(lease))
+        first, second, third = (Call.of([entry]) for entry in entries_of(lease))
         lease.settle(Settlement(), [first, second, third])
         answered = Settlement(
             ended=[EndedCall(1, "succeeded"), EndedCall(2, "unknown", error="reset"), POISON],
@@ -117,7 +117,7 @@ def run_to_its_end(dsn: str, conn: connection) -> SetRef:
             retried=[(entry, 0.0) for entry in second.entries],
             quarantined=[Quarantined(entry, POISON, POISON.error) for entry in third.entries],
         )
-        again = Call(second.entries, attempt=2)
+        again = Call.of(second.entries, attempt=2)
         lease.settle(answered, [again])
         done = [(span, again.number) for span in again.spans]
         lease.settle(Settlement(ended=[EndedCall(4, "succeeded")], succeeded=done), [])
@@ -135,22 +135,18 @@ def keys_in_as_owner(dsns: dict[str, str], table: str) -> list[str]:
 
 
 def rename_job(dsns: dict[str, str]) -> None:
-    """Give the job of these tests the name that the page's examples ask for."""
+    """Give the job of these tests the name in the page's examples."""
     execute(dsns["retrofill_owner"], ["UPDATE retrofill.job SET name = 'thumbnails'"])
 
 
-def test_the_runtime_role_can_do_all_that_a_run_does(
-    dsns: dict[str, str], runtime: connection
-) -> None:
+def test_the_runtime_role_can_run_a_whole_run(dsns: dict[str, str], runtime: connection) -> None:
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
     report = runs.get_report(runtime, ref.run_id)
     assert (report.listed, report.succeeded, report.quarantined) == (4, 2, 1)
     assert pages.get_page(runtime, ref.run_id).report == report
 
 
-def test_the_runtime_role_can_steer_stop_and_resume(
-    dsns: dict[str, str], runtime: connection
-) -> None:
+def test_the_runtime_role_can_control_a_run(dsns: dict[str, str], runtime: connection) -> None:
     ref = open_run(runtime)
     enqueue(runtime, ref, [item("a")])
     assert limits.change_limits(runtime, ref.run_id, max_concurrency=5)
@@ -159,7 +155,7 @@ def test_the_runtime_role_can_steer_stop_and_resume(
     lost = BatchLease(dsns["retrofill_runtime"], 1, "dies")
     with closing(lost):
         lost.take(holder_is_dead=lambda _: False)
-        lost.settle(Settlement(), [Call(entries_of(lost)[:1])])
+        lost.settle(Settlement(), [Call.of(entries_of(lost)[:1])])
     batches.release_set(runtime, ref)
     limits.stop(runtime, ref.run_id, "enough")
     close(runtime, ref.run_id, complete=False)
@@ -201,9 +197,7 @@ def test_the_runtime_role_cannot_forget_nor_change_the_schema(
         execute(dsns["retrofill_runtime"], [statement])
 
 
-def test_the_reader_sees_the_views_and_nothing_else(
-    dsns: dict[str, str], runtime: connection
-) -> None:
+def test_the_reader_role_sees_only_the_views(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
     for view, count in VIEWS.items():
         rows = execute(dsns["retrofill_reader"], [f"SELECT count(*) FROM retrofill.{view}"])  # noqa: S608
@@ -213,7 +207,7 @@ def test_the_reader_sees_the_views_and_nothing_else(
             execute(dsns["retrofill_reader"], [f"SELECT FROM retrofill.{table}"])
 
 
-def test_each_example_query_finds_something(dsns: dict[str, str], runtime: connection) -> None:
+def test_each_example_query_finds_rows(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
     rename_job(dsns)
     asked_for = "UPDATE retrofill.results SET item_key = 'incoming/2025/04/11/IMG_0040.jpg'"
@@ -223,9 +217,7 @@ def test_each_example_query_finds_something(dsns: dict[str, str], runtime: conne
         assert rows, query
 
 
-def test_each_example_of_steering_changes_something(
-    dsns: dict[str, str], runtime: connection
-) -> None:
+def test_each_example_of_control_changes_a_run(dsns: dict[str, str], runtime: connection) -> None:
     ref = open_run(runtime)
     enqueue(runtime, ref, [item("a")])
     batches.plan(runtime, ref, 1, most_items=9, fewest_items=9)
@@ -238,7 +230,7 @@ def test_each_example_of_steering_changes_something(
                 assert cur.rowcount == 1, statement
 
 
-def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: connection) -> None:
+def test_redriven_items_are_in_process_again(dsns: dict[str, str], runtime: connection) -> None:
     ref = run_to_its_end(dsns["retrofill_runtime"], runtime)
     second = open_run(runtime, "second")
     config = params_for("s3").config(
@@ -253,7 +245,7 @@ def test_what_is_redriven_is_in_process_again(dsns: dict[str, str], runtime: con
     assert runs.get_report(runtime, ref.run_id).quarantined == 1
 
 
-def test_maintenance_forgets_what_it_says(dsns: dict[str, str], runtime: connection) -> None:
+def test_maintenance_forgets_what_the_page_says(dsns: dict[str, str], runtime: connection) -> None:
     run_to_its_end(dsns["retrofill_runtime"], runtime)
     owner = dsns["retrofill_owner"]
     execute(owner, ["UPDATE retrofill.run SET closed_at = now() - interval '91 days'"])
@@ -278,7 +270,7 @@ def test_maintenance_forgets_what_it_says(dsns: dict[str, str], runtime: connect
 
 
 def granted(dsns: dict[str, str], role: str) -> dict[str, set[str]]:
-    """Return what a role may do with each table and view, whoever has granted it."""
+    """Return a role's privileges on each table and view, from any grantor."""
     asked = (
         "SELECT table_name, privilege_type FROM information_schema.role_table_grants"  # noqa: S608
         f" WHERE table_schema = 'retrofill' AND grantee = '{role}'"
@@ -289,7 +281,7 @@ def granted(dsns: dict[str, str], role: str) -> dict[str, set[str]]:
     return found
 
 
-def test_the_page_grants_what_the_code_asks_for(dsns: dict[str, str]) -> None:
+def test_the_grants_of_the_page_equal_those_of_the_code(dsns: dict[str, str]) -> None:
     needed = {name: set(some.split(", ")) for name, some in RUNTIME.items()}
     assert granted(dsns, "retrofill_runtime") == needed
     execute(dsns["retrofill_owner"], statements("forget"))

@@ -1,4 +1,4 @@
-"""Items that two runs of a job list, while one of them has them in process."""
+"""Items that two runs of a job list while one of them has them in process."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -42,7 +42,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(conn: connection, dag_run_id: str, keys: str = KEYS) -> SetRef:
-    """Open a run that lists items, and plan what it finds new."""
+    """Open a run that lists items, and plan the new ones."""
     ref = open_run(conn, dag_run_id)
     enqueue(conn, ref, [item(key) for key in keys])
     plan_batches(conn, ref, ALL_LIVE)
@@ -56,7 +56,7 @@ def settle_all(lease: BatchLease) -> None:
     lease.release(done=True)
 
 
-def test_a_run_is_not_complete_while_another_that_lives_has_its_items(
+def test_a_run_is_not_complete_while_another_active_run_has_its_items(
     state_dsn: str, conn: connection
 ) -> None:
     first, second = planned(conn, "first"), planned(conn, "second", "abcde")
@@ -72,14 +72,14 @@ def test_a_run_is_not_complete_while_another_that_lives_has_its_items(
     assert runs.get_report(conn, first.run_id).with_others == 0
 
 
-def test_what_is_not_listed_is_not_waited_for(conn: connection) -> None:
+def test_a_run_does_not_wait_for_items_it_did_not_list(conn: connection) -> None:
     planned(conn, "first")
     second = planned(conn, "second", "")
     assert close_run(conn, second, ALL_LIVE) is False
     assert runs.get_report(conn, second.run_id).status == "complete"
 
 
-def test_a_run_waits_for_another_that_comes_to_its_end(
+def test_a_run_waits_for_another_that_is_ending(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned(conn, "first")
@@ -102,17 +102,17 @@ def test_a_run_waits_for_another_that_comes_to_its_end(
 
 
 @pytest.mark.parametrize("left", ["closed", "open"])
-def test_the_next_set_takes_over_what_a_run_that_ended_meanwhile_left(
+def test_the_next_set_takes_over_items_of_a_run_that_ended_meanwhile(
     state_dsn: str, conn: connection, left: str
 ) -> None:
-    """Airflow has ended its DAG run; it was closed, or nobody did."""
+    """Airflow has ended its DAG run; the run itself was closed or not."""
     first, second = planned(conn, "first"), planned(conn, "second")
     if left == "closed":
         batches.release_set(conn, first)
         close(conn, first.run_id, complete=False)
     airflow = StillAirflow(lambda _, ids: "second" in ids)
     assert close_run(conn, second, airflow) is True
-    assert airflow.told == ([] if left == "closed" else [first.run_id])
+    assert airflow.reported == ([] if left == "closed" else [first.run_id])
     following = SetRef(second.run_id, 2)
     assert runs.later_sets(conn, second) == [("d", second.next_dag_run_id("second"))]
     (batch,) = plan_batches(conn, following, airflow)
@@ -124,8 +124,8 @@ def test_the_next_set_takes_over_what_a_run_that_ended_meanwhile_left(
     assert keys_in(conn, "results") == [*KEYS]
 
 
-def test_no_further_set_is_asked_for_where_planning_has_failed(conn: connection) -> None:
-    """It would find the same, and fail the same way, for ever."""
+def test_no_further_set_is_requested_after_planning_failed(conn: connection) -> None:
+    """It would find the same items and fail in the same way for ever."""
     first = planned(conn, "first")
     second = open_run(conn, "second")
     enqueue(conn, second, [item(key) for key in KEYS])
@@ -136,7 +136,7 @@ def test_no_further_set_is_asked_for_where_planning_has_failed(conn: connection)
     assert runs.later_sets(conn, second) == []
 
 
-def test_what_was_taken_over_is_with_the_run_that_has_it_now(conn: connection) -> None:
+def test_items_taken_over_belong_to_the_new_run(conn: connection) -> None:
     first, second = planned(conn, "first"), planned(conn, "second")
     batches.release_set(conn, first)
     close(conn, first.run_id, complete=False)
@@ -146,44 +146,44 @@ def test_what_was_taken_over_is_with_the_run_that_has_it_now(conn: connection) -
     assert others.look(conn, third.run_id) == []
 
 
-def test_a_run_that_close_run_did_not_close_is_closed_told_and_red(conn: connection) -> None:
+def test_a_run_that_close_run_did_not_close_is_closed_reported_and_red(conn: connection) -> None:
     ref = planned(conn, "first")
-    told: list[Report] = []
+    reports: list[Report] = []
     with pytest.raises(RunIncomplete, match="run 1 is incomplete: 4 items left"):
-        conclude(conn, ref, ALL_LIVE, told.append)
-    assert [(report.status, report.items_left) for report in told] == [("incomplete", 4)]
+        conclude(conn, ref, ALL_LIVE, reports.append)
+    assert [(report.status, report.items_left) for report in reports] == [("incomplete", 4)]
     assert runs.get_report(conn, ref.run_id).is_notified
     with pytest.raises(RunIncomplete):
-        conclude(conn, ref, ALL_LIVE, told.append)
-    assert len(told) == 1
+        conclude(conn, ref, ALL_LIVE, reports.append)
+    assert len(reports) == 1
 
 
-def test_a_run_whose_work_is_done_and_that_close_run_did_not_close_is_red(
+def test_a_finished_run_that_close_run_did_not_close_is_red(
     state_dsn: str, conn: connection
 ) -> None:
     ref = planned(conn, "first")
     with closing(taken(state_dsn)) as lease:
         settle_all(lease)
-    told: list[Report] = []
+    reports: list[Report] = []
     with pytest.raises(RunIncomplete, match="complete, but close_run did not end"):
-        conclude(conn, ref, ALL_LIVE, told.append)
-    assert [report.status for report in told] == ["complete"]
+        conclude(conn, ref, ALL_LIVE, reports.append)
+    assert [report.status for report in reports] == ["complete"]
 
 
-def test_a_run_goes_on_where_its_next_set_lives_and_ends_where_that_never_came(
+def test_a_run_continues_with_an_active_next_set_and_ends_without_one(
     conn: connection,
 ) -> None:
     ref = planned(conn, "first")
     runs.open_next_set(conn, ref)
-    told: list[Report] = []
-    assert conclude(conn, ref, ALL_LIVE, told.append) is None
-    assert told == []
+    reports: list[Report] = []
+    assert conclude(conn, ref, ALL_LIVE, reports.append) is None
+    assert reports == []
     with pytest.raises(RunIncomplete, match="4 items left"):
-        conclude(conn, ref, StillAirflow(lambda _, __: False), told.append)
-    assert len(told) == 1
+        conclude(conn, ref, StillAirflow(lambda _, __: False), reports.append)
+    assert len(reports) == 1
 
 
-def test_a_run_without_partitions_is_incomplete_whatever_the_cause(conn: connection) -> None:
+def test_a_run_without_partitions_is_incomplete(conn: connection) -> None:
     ref = open_run(conn, partitions=0)
     with pytest.raises(RunIncomplete, match="its source was never divided into partitions"):
         close_run(conn, ref, ALL_LIVE)

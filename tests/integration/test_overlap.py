@@ -22,11 +22,11 @@ SECOND, THIRD = DagRun("d", "second"), DagRun("d", "third")
 
 @dataclass
 class Airflow:
-    """An Airflow of which some DAG runs are over, and others have no place."""
+    """An Airflow in which some DAG runs have ended, and others have no place."""
 
     over: set[str] = field(default_factory=set)
     kept_out: set[str] = field(default_factory=set)
-    told: list[int] = field(default_factory=list)
+    reported: list[int] = field(default_factory=list)
     most_mapped: int = 1_024
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
@@ -39,10 +39,10 @@ class Airflow:
 
     def tell_abandoned(self, conn: connection, run: OpenRun) -> None:
         del conn
-        self.told.append(run.run_id)
+        self.reported.append(run.run_id)
 
     def tell_if_paused(self, conn: connection, run: OpenRun) -> None:
-        """Say nothing: no DAG is paused."""
+        """Report nothing: no DAG is paused."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def opened_alone(conn: connection, dag_run: DagRun, but: Sequence[int] = ()) -> 
     return runs.open_alone(conn, new_run(1, dag_run.dag_run_id), FUNCTION, but)
 
 
-def test_it_waits_until_the_earlier_run_is_closed_and_says_for_what(
+def test_a_run_waits_until_the_earlier_one_is_closed_and_logs_it(
     conn: connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -71,14 +71,14 @@ def test_it_waits_until_the_earlier_run_is_closed_and_says_for_what(
     assert "waiting, as overlap requires, for run 1 of the job to be closed" in caplog.text
     open_next_set(conn, first, max_items=1)
     close_later = await_turn(conn, 1, SECOND, airflow)
-    assert close_later.look_again_s == SOONEST_S, "the run goes on in another set"
+    assert close_later.look_again_s == SOONEST_S, "the run continues in another set"
     close(conn, 1, complete=False)
     assert await_turn(conn, 1, SECOND, airflow) == (None, [])
     assert opened_alone(conn, SECOND) == (2, 1)
     assert waiting(conn) == []
 
 
-def test_it_looks_less_often_the_longer_it_waits(conn: connection) -> None:
+def test_the_longer_a_run_waits_the_less_often_it_checks(conn: connection) -> None:
     open_run(conn, "first")
     looks = []
     for since in ("0 s", "2 min", "1 h"):
@@ -99,7 +99,7 @@ def test_a_run_of_another_job_is_not_waited_for(conn: connection) -> None:
     assert await_turn(conn, other, SECOND, Airflow()).look_again_s is None
 
 
-def test_who_began_to_wait_first_comes_first(conn: connection) -> None:
+def test_the_first_run_to_wait_opens_first(conn: connection) -> None:
     open_run(conn, "first")
     airflow = Airflow()
     await_turn(conn, 1, SECOND, airflow)
@@ -112,7 +112,7 @@ def test_who_began_to_wait_first_comes_first(conn: connection) -> None:
     assert [row[0] for row in waiting(conn)] == ["third"]
 
 
-def test_of_two_that_open_at_once_one_does(state_dsn: str, conn: connection) -> None:
+def test_of_two_runs_that_open_together_one_opens(state_dsn: str, conn: connection) -> None:
     open_job(conn)
     together = threading.Barrier(2)
 
@@ -121,21 +121,21 @@ def test_of_two_that_open_at_once_one_does(state_dsn: str, conn: connection) -> 
             together.wait()
             return opened_alone(own, dag_run)
 
-    with ThreadPoolExecutor(2) as beside:
-        opened = list(beside.map(open_one, (SECOND, THIRD)))
+    with ThreadPoolExecutor(2) as executor:
+        opened = list(executor.map(open_one, (SECOND, THIRD)))
     assert sorted(opened, key=bool) == [None, (1, 1)]
 
 
-def test_a_run_that_airflow_has_ended_is_closed_and_not_waited_for(conn: connection) -> None:
+def test_a_run_that_airflow_ended_is_closed_without_waiting(conn: connection) -> None:
     open_run(conn, "first")
     airflow = Airflow(over={"first"})
     assert await_turn(conn, 1, SECOND, airflow).look_again_s is None
-    assert airflow.told == [1]
+    assert airflow.reported == [1]
     assert runs.get_report(conn, 1).status == "incomplete"
 
 
-def test_a_run_that_needs_this_ones_place_is_not_waited_for(conn: connection) -> None:
-    """Else each would wait for the other: max_active_runs of the DAG are taken."""
+def test_a_run_that_needs_the_place_of_this_one_is_not_waited_for(conn: connection) -> None:
+    """Otherwise each would wait for the other: the DAG's max_active_runs are taken."""
     first, airflow = open_run(conn, "first"), Airflow()
     following = first.next_dag_run_id("first")
     open_next_set(conn, first, max_items=1)
@@ -146,17 +146,17 @@ def test_a_run_that_needs_this_ones_place_is_not_waited_for(conn: connection) ->
     assert await_turn(conn, 1, THIRD, airflow).look_again_s is not None, "the second has a place"
 
 
-def test_who_waited_and_was_cleared_without_a_place_is_not_waited_for(conn: connection) -> None:
+def test_a_cleared_run_without_a_place_is_not_waited_for(conn: connection) -> None:
     first, airflow = open_run(conn, "first"), Airflow()
     for dag_run in (SECOND, THIRD):
         assert await_turn(conn, 1, dag_run, airflow).look_again_s is not None
     close(conn, first.run_id, complete=True)
-    assert await_turn(conn, 1, THIRD, airflow).look_again_s is not None, "the second is before"
+    assert await_turn(conn, 1, THIRD, airflow).look_again_s is not None, "the second one is first"
     airflow.kept_out.add(SECOND.dag_run_id)
     assert await_turn(conn, 1, THIRD, airflow).look_again_s is None
 
 
-def test_maintenance_forgets_who_waited_and_is_gone(conn: connection) -> None:
+def test_maintenance_forgets_waiting_runs_that_are_gone(conn: connection) -> None:
     open_run(conn, "first")
     airflow = Airflow()
     await_turn(conn, 1, SECOND, airflow)

@@ -1,4 +1,4 @@
-"""One's own AWS for the stack: who is asked, what is said first, and that the state is its own."""
+"""Your own AWS for the stack: its identity, the first output, and its separate state."""
 
 import io
 import json
@@ -9,16 +9,17 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg2
 import pytest
 
-from demo.runs import run_view
+from demo.runs import runs_of
 from stack import own_aws
 from stack.airflow_api import AirflowApi
-from stack.own_aws import identified, wanted
+from stack.own_aws import identify, wanted
 from stack.services import free_port
 from stack.settings import REPOSITORY, Settings, StackError
 from stack.up import welcome
@@ -52,14 +53,14 @@ region = eu-central-1
 sso_start_url = https://localhost
 sso_region = eu-central-1
 """
-"""The emulator takes a key of 12 digits for the account."""
+"""The emulator reads a key of 12 digits as the account."""
 
 DEAF = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 
 
 @pytest.fixture
 def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A person's profiles, in place of those of whoever runs the tests."""
+    """Profiles of a test user, instead of your own."""
     file = tmp_path / "config"
     file.write_text(PROFILES)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -71,68 +72,68 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a path short enough for the stack."""
+    """A folder whose path is short enough for the stack."""
     with tempfile.TemporaryDirectory(prefix="stack-") as made:
         yield Path(made).resolve()
 
 
 @pytest.mark.usefixtures("profiles")
-def test_who_asks_and_where_is_said_with_a_warning(
+def test_the_aws_identity_and_region_are_shown_with_a_warning(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws)
     monkeypatch.setenv("AWS_PROFILE", "mine")
-    own = identified()
+    own = identify()
     assert own == own_aws.OwnAws(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", "eu-central-1")
     assert f"account {ACCOUNT}, region eu-central-1, as arn:aws:iam::" in own.warning()
     assert "call your real functions" in own.warning()
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    assert identified().region == "eu-west-1"
+    assert identify().region == "eu-west-1"
     monkeypatch.delenv("AWS_PROFILE")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "210987654321")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    assert identified().account == "210987654321"
+    assert identify().account == "210987654321"
 
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', and no profile .*: there are mine"),
-        ({"AWS_PROFILE": "nowhere"}, "the profile 'nowhere' names no region: set AWS_REGION"),
-        ({}, "the environment names no region: set AWS_REGION"),
-        ({"AWS_PROFILE": "without-keys"}, "'without-keys' gives no keys.*: set AWS_PROFILE"),
-        ({"AWS_PROFILE": "of-one-who-logs-in"}, "in' gives no keys .*: log in again"),
+        ({"AWS_PROFILE": "my"}, "AWS_PROFILE is 'my', but no profile .*; the profiles are: mine"),
+        ({"AWS_PROFILE": "nowhere"}, "the profile 'nowhere' has no region: set AWS_REGION"),
+        ({}, "the environment has no region: set AWS_REGION"),
+        ({"AWS_PROFILE": "without-keys"}, "'without-keys' has no keys.*: set AWS_PROFILE"),
+        ({"AWS_PROFILE": "of-one-who-logs-in"}, "in' has no valid keys .*: log in again"),
         (
             {"AWS_PROFILE": "mine", "AWS_REGION": "eu-centrl-1", **DEAF},
-            "does not answer in the region 'eu-centrl-1' .*did you mean eu-central-1",
+            "does not respond in the region 'eu-centrl-1' .*did you mean eu-central-1",
         ),
         (
             {"AWS_PROFILE": "mine", **DEAF},
-            "does not answer in the region 'eu-central-1' .*check the region, the network",
+            "does not respond in the region 'eu-central-1' .*check the region, the network",
         ),
         ({"AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "k"}, "are both set, and boto3 would"),
         ({"AIRFLOW_CONN_AWS_DEFAULT": "aws://"}, "DEFAULT are both set: unset one"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_what_to_do(
+def test_a_bad_setting_is_named_with_what_to_do(
     environ: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StackError, match=message):
-        identified()
+        identify()
 
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("ExpiredToken", "the profile 'mine' gives have expired .*: log in again"),
-        ("InvalidClientTokenId", "or the account does not use the region eu-central-1"),
+        ("ExpiredToken", "the keys of the profile 'mine' have expired .*: log in again"),
+        ("InvalidClientTokenId", "or the account has not enabled the region eu-central-1"),
     ],
 )
-def test_keys_that_aws_refuses_are_told_apart(
+def test_different_refusals_of_keys_are_distinguished(
     code: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = f"<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
@@ -140,28 +141,30 @@ def test_keys_that_aws_refuses_are_told_apart(
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         monkeypatch.setenv("AWS_PROFILE", "mine")
         with pytest.raises(StackError, match=message):
-            identified()
+            identify()
 
 
-def test_only_who_asks_for_it_gets_their_own_aws(folder: Path) -> None:
+def test_your_own_aws_is_used_only_on_request(folder: Path) -> None:
     environ = {"RETROFILL_STACK_DIR": str(folder), "AWS_PROFILE": "mine", "AWS_ACCESS_KEY_ID": "k"}
     assert not wanted(environ)
     assert Settings.from_environment(environ).aws_embedded
     assert wanted({"RETROFILL_AWS": "own"})
-    with pytest.raises(StackError, match="RETROFILL_AWS is 'mine': allowed are emulator and own"):
+    with pytest.raises(
+        StackError, match="RETROFILL_AWS: 'mine' is not allowed; give emulator or own"
+    ):
         wanted({"RETROFILL_AWS": "mine"})
 
 
 @pytest.mark.parametrize(
-    ("named", "environ", "told"),
+    ("named", "environ", "options"),
     [
         (["AWS_PROFILE=mine"], {}, "RETROFILL_AWS=own"),
         (["AWS=own"], {"AWS_PROFILE": "mine"}, "RETROFILL_AWS=own"),
         ([], {"AWS_PROFILE": "mine", "AWS": "own"}, ""),
     ],
 )
-def test_make_takes_it_from_its_command_line_only(
-    named: list[str], environ: dict[str, str], told: str
+def test_make_reads_the_profile_only_from_its_command_line(
+    named: list[str], environ: dict[str, str], options: str
 ) -> None:
     done = subprocess.run(  # noqa: S603  our own Makefile
         ["make", "--dry-run", "up", *named],  # noqa: S607
@@ -172,14 +175,14 @@ def test_make_takes_it_from_its_command_line_only(
         text=True,
     )
     (command,) = done.stdout.replace("\\\n", "").split(".venv/bin/python -m stack.up")[:1]
-    assert command.splitlines()[-1].split() == told.split()
+    assert command.splitlines()[-1].split() == options.split()
 
 
-def test_each_account_has_a_state_of_its_own(folder: Path) -> None:
+def test_each_account_has_its_own_state(folder: Path) -> None:
     environ = {"RETROFILL_STACK_DIR": str(folder)}
     settings = Settings.from_environment(environ, account=ACCOUNT, region="eu-central-1")
     settings.require_same_aws()
-    settings.remember()
+    settings.save()
     settings.require_same_aws()
     assert (settings.aws_embedded, settings.aws_endpoint_url) == (False, "")
     for other, name in [({}, "an emulator"), ({"account": "210987654321"}, "account 210987654321")]:
@@ -191,7 +194,7 @@ def test_each_account_has_a_state_of_its_own(folder: Path) -> None:
     assert "make demo" not in said
 
 
-def test_nothing_starts_where_nobody_is_known(profiles: Path, folder: Path) -> None:
+def test_nothing_starts_without_a_known_identity(profiles: Path, folder: Path) -> None:
     environ = {"RETROFILL_AWS": "own", "AWS_PROFILE": "my", "AWS_CONFIG_FILE": str(profiles)}
     done = subprocess.run(
         [sys.executable, "-m", "stack.up"],
@@ -212,7 +215,7 @@ BUCKET, FUNCTION = "own-photos", "own-resize"
 
 @contextmanager
 def stack_up(environ: dict[str, str]) -> Iterator[list[str]]:
-    """Keep a stack up; yield what it said until then."""
+    """Run a stack; yield its output so far."""
     with subprocess.Popen(
         [sys.executable, "-m", "stack.up"],
         cwd=REPOSITORY,
@@ -237,7 +240,7 @@ def stack_up(environ: dict[str, str]) -> Iterator[list[str]]:
 @pytest.mark.faults
 @pytest.mark.stack
 @pytest.mark.timeout(900)
-def test_a_run_calls_the_function_of_a_profile_and_remembers_it_over_a_restart(
+def test_a_run_calls_the_profiles_function_and_the_state_survives_a_restart(
     aws: str, profiles: Path, folder: Path, s3_client: "S3Client", lambda_client: "LambdaClient"
 ) -> None:
     profile = f"[profile mine]\nregion = us-east-1\nendpoint_url = {aws}\n"
@@ -284,7 +287,7 @@ def test_a_run_calls_the_function_of_a_profile_and_remembers_it_over_a_restart(
                 api.trigger("retrofill_s3", run, params)
                 ended = api.await_end("retrofill_s3", run)
                 assert ended == "success", "\n".join(api.failures("retrofill_s3", run))
-            with run_view(settings.state_dsn) as view:
-                counts = view.of_job("photos")[-1]
+            with closing(psycopg2.connect(settings.state_dsn)) as conn:
+                counts = runs_of(conn, "photos")[-1]
         assert (counts.new, counts.known, counts.quarantined) == (*expected, 0)
     assert json.loads((folder / "settings.json").read_text())["aws_account"] == "000000000000"

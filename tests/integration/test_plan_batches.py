@@ -1,4 +1,4 @@
-"""How a set is cut into batches: by items, and by the calls that these make."""
+"""How a set is cut into batches: by items and by calls."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -31,7 +31,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
         pytest.param(400, [400, 400, 200], id="huge calls: at least one whole call"),
     ],
 )
-def test_a_batch_has_calls_enough_and_not_too_many_items(
+def test_a_batch_has_enough_calls_and_not_too_many_items(
     conn: connection,
     monkeypatch: pytest.MonkeyPatch,
     items_per_call: int,
@@ -50,7 +50,7 @@ def test_a_batch_has_calls_enough_and_not_too_many_items(
 
 
 @pytest.mark.parametrize("most_mapped", [2, 7, 1_024])
-def test_there_are_no_more_batches_than_airflow_maps(
+def test_there_are_at_most_as_many_batches_as_airflow_maps(
     conn: connection, monkeypatch: pytest.MonkeyPatch, most_mapped: int
 ) -> None:
     monkeypatch.setattr(planning, "BATCH_ITEMS", 10)
@@ -63,7 +63,7 @@ def test_there_are_no_more_batches_than_airflow_maps(
 
 
 @pytest.mark.parametrize(("asked", "most_mapped", "found"), [(8, 1_024, 8), (8, 3, 3), (2, 3, 2)])
-def test_there_are_no_more_partitions_than_airflow_maps(
+def test_there_are_at_most_as_many_partitions_as_airflow_maps(
     conn: connection, asked: int, most_mapped: int, found: int
 ) -> None:
     params = {"function": "f", "event": "items", "max_partitions": asked}

@@ -1,4 +1,4 @@
-"""Batches that are loaded a portion at a time: nothing is lost, and memory stays flat."""
+"""Batches loaded in portions: nothing is lost, and memory stays flat."""
 
 import json
 import threading
@@ -45,9 +45,9 @@ def rows(count: int, size: int) -> list[Item]:
 
 
 class Recorder:
-    """A client of a function that answers at once, and counts what it was called with.
+    """A client of a function that answers at once and counts the items of its calls.
 
-    :param poison: keys with which it fails
+    :param poison: keys for which it fails
     """
 
     def __init__(self, poison: frozenset[str] = frozenset()) -> None:
@@ -128,7 +128,7 @@ def is_done(conn: connection) -> bool:
 
 
 def loads(at: Callable[[int], None]) -> Callable[[Point], None]:
-    """Call something with the number of each portion that was loaded."""
+    """Call `at` with the number of each loaded portion."""
     numbers = iter(range(1, 10**6))
 
     def act(point: Point) -> None:
@@ -139,7 +139,7 @@ def loads(at: Callable[[int], None]) -> Callable[[Point], None]:
 
 
 def test_a_batch_of_little_content_is_one_portion(state_dsn: str, conn: connection) -> None:
-    """It is not looked at: the portion is the batch, whatever is left of it."""
+    """Its items are not read: the portion is the batch, whatever is left of it."""
     planned(conn, rows(5, 1_000))
     with closing(BatchLease(state_dsn, 1, "h")) as lease:
         take(lease, holder_is_dead=lambda _: True)
@@ -157,7 +157,7 @@ def test_every_item_of_every_portion_is_called_once(state_dsn: str, conn: connec
     client = Recorder()
     with injected(loads(loaded.append)):
         summary = invoke(state_dsn, client, per_call=3)
-    assert len(loaded) == 10, "each but the last is of three items, for a call has three"
+    assert len(loaded) == 10, "each but the last has three items, as a call does"
     assert (summary["items"], summary["calls"], summary["succeeded"]) == (31, 11, 31)
     assert client.keys == Counter(item.key for item in rows(31, 1_000))
     assert is_done(conn)
@@ -166,7 +166,7 @@ def test_every_item_of_every_portion_is_called_once(state_dsn: str, conn: connec
 
 @pytest.mark.usefixtures("small")
 def test_a_portion_is_loaded_when_few_calls_are_left(state_dsn: str, conn: connection) -> None:
-    """Four calls may be in flight: what is loaded and not sent is less than they and a portion."""
+    """Four calls may be in flight: loaded, unsent items are fewer than theirs plus a portion."""
     planned(conn, rows(40, 1_000))
     client = Recorder()
     loaded: list[int] = []
@@ -179,9 +179,7 @@ def test_a_portion_is_loaded_when_few_calls_are_left(state_dsn: str, conn: conne
 
 
 @pytest.mark.usefixtures("small")
-def test_a_task_that_is_told_to_end_leaves_what_it_has_not_loaded(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_terminated_task_leaves_unloaded_items(state_dsn: str, conn: connection) -> None:
     ref = planned(conn, rows(40, 1_000))
     stop = threading.Event()
     client = Recorder()
@@ -224,7 +222,7 @@ def test_a_crash_between_portions_loses_nothing(state_dsn: str, conn: connection
 
 
 @pytest.mark.usefixtures("small")
-def test_a_task_whose_batch_is_taken_over_sends_nothing_of_what_it_loads(
+def test_a_task_whose_batch_is_taken_over_sends_nothing_it_loads(
     state_dsn: str, conn: connection
 ) -> None:
     ref = planned(conn, rows(40, 1_000))
@@ -245,7 +243,7 @@ def test_a_task_whose_batch_is_taken_over_sends_nothing_of_what_it_loads(
 
 
 @pytest.mark.usefixtures("small")
-def test_a_server_that_goes_away_is_waited_for(state_dsn: str, conn: connection) -> None:
+def test_a_task_waits_for_a_server_that_went_away(state_dsn: str, conn: connection) -> None:
     planned(conn, rows(8, 1_000))
 
     def break_connections() -> None:
@@ -266,7 +264,7 @@ def test_a_server_that_goes_away_is_waited_for(state_dsn: str, conn: connection)
 
 
 def peak_of(dsn: str, batch_id: int) -> int:
-    """Return the most bytes that an invoke task holds at once."""
+    """Return the peak memory of an invoke task, in bytes."""
     client = Recorder()
     tracemalloc.start()
     try:
@@ -276,7 +274,7 @@ def peak_of(dsn: str, batch_id: int) -> int:
         tracemalloc.stop()
 
 
-def test_what_a_task_holds_is_flat_with_the_size_of_the_batch(
+def test_the_memory_of_a_task_does_not_grow_with_the_batch(
     state_dsn: str, conn: connection
 ) -> None:
     few, many = rows(20, MB), rows(80, MB)[20:]

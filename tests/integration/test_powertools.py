@@ -1,4 +1,4 @@
-"""Answers of a function built on AWS's own batch processor, through the whole invoke stage."""
+"""Responses of a function built on AWS's own batch processor, through the whole invoke stage."""
 
 import io
 import json
@@ -62,7 +62,7 @@ _numbers = count()
 
 
 def package() -> bytes:
-    """Pack the function with the library, as a deployment does."""
+    """Package the function with the library, like a deployment."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("index.py", CODE)
@@ -75,7 +75,7 @@ def package() -> bytes:
 
 @pytest.fixture(scope="module", params=["yes", "no"], ids=["raises", "lists-all"])
 def function_arn(request: pytest.FixtureRequest, lambda_client: "FunctionApi") -> Iterator[str]:
-    """A function whose processor raises, or does not, when every message has failed."""
+    """A function whose processor raises, or not, when every message failed."""
     name = f"powertools-{next(_numbers)}"
     made = lambda_client.create_function(
         FunctionName=name,
@@ -103,7 +103,7 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
     with closing(BatchLease(dsn, 1, "test")) as lease:
         take(lease, holder_is_dead=lambda _: True)
         run = runs.get_run(conn, ref.run_id)
-        with invoke_client(
+        opened = invoke_client(
             endpoint_url=aws,
             region="us-east-1",
             credentials=Credentials("test", "test"),
@@ -111,7 +111,8 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
             qualifier="$LATEST",
             deadline_s=40.0,
             max_in_flight=10,
-        ) as client:
+        )
+        with closing(opened) as client:
             Invoker(
                 lease=lease,
                 client=client,
@@ -128,7 +129,7 @@ def invoke(dsn: str, conn: connection, aws: str, function_arn: str, keys: list[s
 
 
 def calls(conn: connection) -> list[tuple[int, str, str]]:
-    """Return items, outcome and error type of each call, in the order they were made."""
+    """Return items, outcome and error type of each call, in order."""
     with conn, conn.cursor() as cur:
         cur.execute(
             "SELECT item_count, outcome::text, error_type FROM retrofill.v_call ORDER BY call_no"
@@ -136,26 +137,26 @@ def calls(conn: connection) -> list[tuple[int, str, str]]:
         return cur.fetchall()
 
 
-def test_full_success(state_dsn: str, conn: connection, aws: str, function_arn: str) -> None:
+def test_all_items_succeed(state_dsn: str, conn: connection, aws: str, function_arn: str) -> None:
     keys = [f"good-{number}" for number in range(10)]
     invoke(state_dsn, conn, aws, function_arn, keys)
     assert keys_in(conn, "results") == keys
     assert calls(conn) == [(10, "succeeded", "")]
 
 
-def test_some_failures(state_dsn: str, conn: connection, aws: str, function_arn: str) -> None:
+def test_some_items_fail(state_dsn: str, conn: connection, aws: str, function_arn: str) -> None:
     good = [f"good-{number}" for number in range(7)]
     invoke(state_dsn, conn, aws, function_arn, [*good, "bad-1", "bad-2"])
     assert keys_in(conn, "results") == good
     assert keys_in(conn, "quarantine") == ["bad-1", "bad-2"]
     first, *others = calls(conn)
     assert first == (9, "succeeded", "")
-    # What failed comes again, without what succeeded.
+    # Failed items are retried, without those that succeeded.
     assert sum(items for items, _, _ in others) >= 2
     assert all(items <= 2 for items, _, _ in others)
 
 
-def test_all_failures(
+def test_all_items_fail(
     state_dsn: str,
     conn: connection,
     aws: str,
@@ -173,7 +174,7 @@ def test_all_failures(
     errors = [error for _, error in quarantined]
     outcomes = {outcome for _, outcome, _ in calls(conn)}
     if "raises" in request.node.name:
-        # A function error of the whole call: nobody is blamed until each item is alone.
+        # A function error of the whole call: no item is blamed until it is alone.
         assert outcomes == {"failed"}
         assert all("All records failed processing" in error for error in errors)
         assert [items for items, _, _ in calls(conn)][:3] == [4, 2, 2]
@@ -182,7 +183,7 @@ def test_all_failures(
         assert set(errors) == {"listed in batchItemFailures"}
 
 
-def test_the_event_is_one_that_the_library_reads() -> None:
+def test_the_library_can_read_the_event() -> None:
     shape = compile_delivery(
         CONFIG,
         DELIVERY,

@@ -1,4 +1,4 @@
-"""A preview: the plan and the first call are shown; nothing is written, and nothing is called."""
+"""A preview: the plan and the first call are shown; nothing is written or called."""
 
 import json
 from contextlib import closing
@@ -18,14 +18,14 @@ from tests.integration.raw_server import RawServer
 ROWS = ("no", "small", "small", "other")
 
 
-def test_the_first_call_has_what_a_run_would_send(
+def test_the_first_call_equals_what_a_run_would_send(
     state_dsn: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv(ROOT, str(tmp_path))
-    # As JSON in ASCII, its text is three times as long, and more than a call may have.
+    # As ASCII JSON, its text is three times as long, and too long for a call.
     large = "é" * 1_100_000
     rows = "".join(f"{key},{large if key == 'no' else key}\n" for key in ROWS)
     (tmp_path / "a.csv").write_text(f"id,text\n{rows}", encoding="utf-8")

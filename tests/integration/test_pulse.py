@@ -1,4 +1,4 @@
-"""What tasks add to the pulse of their run is what the state counts."""
+"""Tasks add to their run's pulse exactly what the state counts."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -52,7 +52,7 @@ def summed(slices: list[Slice]) -> dict[str, int]:
 
 
 def counted(conn: Connection) -> dict[str, int]:
-    """Return the same as the public view has it."""
+    """Return the same sums from the public view."""
     with conn, conn.cursor() as cur:
         cur.execute(
             "SELECT calls, succeeded, quarantined, throttled, unhandled FROM retrofill.v_run"
@@ -89,7 +89,7 @@ def test_the_sums_of_all_tasks_are_the_counts_of_the_run(
         assert cur.fetchall() == [(summed(slices)["calls"], True, True, True)]
 
 
-def test_a_task_that_dies_loses_no_more_than_it_has_not_told(
+def test_a_task_that_dies_loses_only_unreported_counts(
     state_dsn: str,
     conn: Connection,
     endpoint: ScriptedEndpoint,
@@ -100,18 +100,19 @@ def test_a_task_that_dies_loses_no_more_than_it_has_not_told(
     with invoker(state_dsn, endpoint) as task:
         while len(slices_of(conn, ref.run_id)) < 2:
             task._turn()  # noqa: SLF001  it dies here: it neither settles nor releases
-    told = slices_of(conn, ref.run_id)
+    slices = slices_of(conn, ref.run_id)
     with conn, conn.cursor() as cur:
         cur.execute(
             "SELECT count(*) FILTER (WHERE ended_at < until), count(*)"
             " FROM retrofill.v_call, (SELECT max(at + make_interval(secs => seconds))"
-            " - interval '0.1 s' AS until FROM retrofill.v_pulse) AS told WHERE outcome IS NOT NULL"
+            " - interval '0.1 s' AS until FROM retrofill.v_pulse) AS pulse"
+            " WHERE outcome IS NOT NULL"
         )
         ((before, ended),) = cur.fetchall()
-    assert 0 < before <= summed(told)["calls"] <= ended
+    assert 0 < before <= summed(slices)["calls"] <= ended
 
 
-def test_what_charts_show_ends_no_task(
+def test_a_failed_pulse_does_not_end_a_task(
     state_dsn: str, conn: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     ref = planned(conn, keys(3))
@@ -125,8 +126,8 @@ def test_what_charts_show_ends_no_task(
     assert "what charts show: Postgres refused it, and the task goes on" in caplog.text
 
 
-def test_what_is_told_twice_is_added_once(state_dsn: str, conn: Connection) -> None:
-    """As when the answer of Postgres was lost: whoever tells it again has not heard of it."""
+def test_a_repeated_report_is_added_once(state_dsn: str, conn: Connection) -> None:
+    """As when the response of Postgres was lost and the task reports the slice again."""
     ref = planned(conn, keys(3))
     one = Slice(0, 5, 3, 3, 0, {"throttled": 1}, 0.5, 10, [0, 2])
     with closing(BatchLease(state_dsn, 1, "h")) as lease:
@@ -148,7 +149,7 @@ def test_what_is_told_twice_is_added_once(state_dsn: str, conn: Connection) -> N
     assert slices_of(conn, ref.run_id)[0].calls == 12
 
 
-def test_who_has_lost_the_batch_adds_nothing(state_dsn: str, conn: Connection) -> None:
+def test_a_task_that_lost_its_batch_adds_nothing(state_dsn: str, conn: Connection) -> None:
     ref = planned(conn, ["a"])
     with (
         closing(BatchLease(state_dsn, 1, "a")) as lost,
@@ -160,7 +161,7 @@ def test_who_has_lost_the_batch_adds_nothing(state_dsn: str, conn: Connection) -
     assert slices_of(conn, ref.run_id) == []
 
 
-def test_a_task_that_is_told_to_end_tells_all(
+def test_a_terminated_task_reports_everything(
     state_dsn: str, conn: Connection, endpoint: ScriptedEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = planned(conn, keys(400), max_concurrency=4)

@@ -1,8 +1,8 @@
 """Every statement of the state has one good plan at 100,000 rows, whatever the statistics say.
 
-Asserted is what a plan does: the rows that it reads of large tables, and those of all its nodes
-together, so also what a nested loop reads again and again; not which index it takes. Statements run
-for real, by EXPLAIN ANALYZE, in a transaction that is rolled back. Statistics are those of tables
+The tests check what a plan does, not which index it uses: the rows that it reads from large tables,
+and the rows of all its nodes together, so also repeated reads of a nested loop. Statements really
+run, via EXPLAIN ANALYZE, in a transaction that is rolled back. Statistics are those of tables
 that nobody has analysed, or that were empty, nearly empty, emptied or full at that time, or they
 are wrong by a factor of a thousand or more.
 """
@@ -41,13 +41,13 @@ TABLES = (
 LARGE = frozenset({"in_process", "results", "quarantine", "redriven", "invocation"})
 
 TABLE = "RETROFILL_PLANS_TABLE"
-"""The variable that names a file for what each statement reads: of large tables, of all, and ms."""
+"""The variable that names a file for each statement's reads: rows of large tables, all rows, ms."""
 
-# ruff: noqa: S608  all of the text is ours
+# ruff: noqa: S608  all text is ours
 
 
 def fill(rows: int) -> str:
-    """Return what fills the tables. Job 1 is asked for; of job 2 no statement may read a row."""
+    """Return SQL that fills the tables. Statements ask for job 1 and may not read rows of job 2."""
     each = rows // BATCHES
     return f"""
 INSERT INTO retrofill.job (name, fingerprint, source, function_name, event, next_seq)
@@ -136,7 +136,7 @@ EMPTY = "".join(f"DELETE FROM retrofill.{table};\n" for table in reversed(TABLES
 
 
 def wrong_by(rows: str) -> str:
-    """Return what has the planner believe of each table and index that it has so many rows."""
+    """Return SQL that makes the planner believe that each table and index has this many rows."""
     return f"""
 SELECT pg_restore_relation_stats(
     'schemaname', 'retrofill', 'relname', relname::text, 'relpages', greatest(relpages, 1),
@@ -149,7 +149,7 @@ STATISTICS = {
     "never": [fill(ROWS)],
     "empty": ["ANALYZE", fill(ROWS)],
     "small": [fill(100), "ANALYZE", EMPTY, fill(ROWS)],
-    # As at the end of a run that did all: the pages are there still.
+    # As at the end of a run that processed everything: the pages are still there.
     "emptied": [fill(ROWS), EMPTY, "ANALYZE", fill(ROWS)],
     "full": [fill(ROWS), "ANALYZE"],
     "one row": [fill(ROWS), "ANALYZE", wrong_by("1")],
@@ -157,7 +157,7 @@ STATISTICS = {
 }
 
 SLOW = {"small", "x 1000"}
-"""The states that are left to the slow tests."""
+"""States that only the slow tests use."""
 
 
 @pytest.fixture(
@@ -170,7 +170,7 @@ SLOW = {"small", "x 1000"}
 def conn(
     request: pytest.FixtureRequest, postgres: Postgres, _state_template: str
 ) -> Iterator[connection]:
-    # Another process of tests may use the server, too.
+    # Another test process may use the server, too.
     name = f"plans_{os.getpid()}_{re.sub('[^a-z0-9]', '_', request.param)}"
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as admin:
         admin.autocommit = True
@@ -202,12 +202,12 @@ CHUNK = 5_000
 PAGE = 10_000
 EXTENT = 10_000
 SMALL = 200
-"""Rows of small tables that a statement may go through: batches, sets and partitions of a run."""
+"""Rows of small tables that a statement may read: batches, sets and partitions of a run."""
 FEW = BATCHES * (OLD_RUNS + 1)
 """The batches of a job."""
 
 SLICES = json.dumps([Slice(0, 5, 9, 9, 0, {"lost": 1}, 4.5, 10, [0, 9])._asdict()])
-"""What is added to a slice that is there."""
+"""Values to add to an existing slice."""
 
 VALUES: dict[str, Any] = {
     "batch_id": BATCH, "epoch": 1, "job_id": 1, "run_id": 1, "set_no": 1, "part_no": 0,
@@ -244,28 +244,28 @@ class Case(NamedTuple):
     file: str
     name: str
     most: int
-    """Rows that it may read of all large tables together."""
+    """Rows that it may read from all large tables together."""
 
     values: Mapping[str, Any] = MappingProxyType({})
     all_nodes: int | None = None
     """Rows that all nodes of its plan may handle together; None: 12 for each row that it may read,
-    and as many as a job has batches."""
+    plus a job's number of batches."""
 
     end_to_end: bool = False
-    """Whether it reads all that the job has in a table, which is half of it: the planner may as
-    well read the other half."""
+    """Whether it reads all of the job's rows in a table, which are half of it: the planner may read
+    the other half, too."""
 
     before: str = ""
-    """What is done before, in the same transaction."""
+    """SQL to run before it in the same transaction."""
 
     @property
     def bound(self) -> int:
-        """How many rows it may read."""
+        """Return how many rows it may read."""
         return self.most * (2 if self.end_to_end else 1)
 
     @property
     def bound_of_all(self) -> int:
-        """How many rows all nodes of its plan may handle together."""
+        """Return how many rows all nodes of its plan may handle together."""
         return self.all_nodes or 12 * self.bound + FEW
 
 
@@ -275,12 +275,12 @@ def ended(numbers: list[int]) -> dict[str, Any]:
 
 
 def identifier_of(number: int) -> str:
-    """Return the identifier of an item of job 1 that is in quarantine."""
+    """Return the identifier of a quarantined item of job 1."""
     return str(UUID(md5(f"1 bad {number}".encode()).hexdigest()))  # noqa: S324  as the filling does
 
 
 def found(key: str, name: str) -> dict[str, Any]:
-    """Return items of job 1 that are to be found, from all over a table."""
+    """Return items of job 1 to be found, spread over a table."""
     numbers = range(1, ROWS + 1, ROWS // CHUNK)
     hashed = [md5(name.format(n).encode()).hexdigest() for n in numbers]  # noqa: S324
     return {"keys": [key.format(n) for n in numbers], "identifiers": hashed}
@@ -289,7 +289,7 @@ def found(key: str, name: str) -> dict[str, Any]:
 LISTED = dict(
     zip(("listed", "identifiers"), found("data/a/{:09}", "1 old {}").values(), strict=True)
 )
-"""Items of job 1 that have succeeded, from all over the table."""
+"""Items of job 1 that succeeded, spread over the table."""
 
 CONTENTS = json.dumps({str(UUID(one)): "1" for one in LISTED["identifiers"]})
 
@@ -297,7 +297,7 @@ ALL = {
     "keys": [], "error": None, "version": None, "after": None, "before": None, "unsure": None,
     "first": "", "behind": None,
 }  # fmt: skip
-"""A selection of all that is in a place."""
+"""A selection of all items in a place."""
 
 GROUPS = {"errors": 100, "examples": 3}
 POISON = {
@@ -384,7 +384,7 @@ NEW_7, OLD_7 = (
 CASES = [
     Case("screening", "list_known", CHUNK,
          {"first": "data/a/000050001", "last": "data/a/000055000"}),
-    # Of each extent that holds some of the range, all items are looked at.
+    # It reads all items of each extent that holds some of the range.
     Case("screening", "list_known", CHUNK + 2 * EXTENT,
          {"first": "data/b/000050001", "last": "data/b/000055000"}),
     Case("screening", "list_known", CHUNK,
@@ -420,7 +420,7 @@ CASES = [
     Case("settling", "settle_retried", 50,
          POISON | {"call_caps": NONE, "blamed_bys": NONE, "delays_s": [0.0] * 50}),
     Case("locks", "lock_owners", 0, {"firsts": SEQS, "lasts": SEQS}, 3 * FEW),
-    # Only after a take-over: the calls of the owner that have not ended, and all of quarantine.
+    # Only after a takeover: the owner's calls without an outcome, and all of quarantine.
     Case("settling", "settle_late", BATCH_ITEMS + 150 + ROWS,
          {"firsts": SEQS, "lasts": SEQS, "call_nos": NOS}, end_to_end=True),
     Case("settling", "count_troubles", 0,
@@ -429,7 +429,7 @@ CASES = [
     Case("settling", "write_ahead", 0,
          {"call_nos": [9_999], "items": ["{[1,2]}"], "item_counts": [1], "attempts": [1],
           "duplicates": [0]}),
-    # What was never planned is not read.
+    # Items that were never planned are not read.
     Case("batches", "list_pieces", 0, before=IN_ORDER + ";" + RELEASED),
     Case("batches", "list_pieces", ROWS, before=IN_ORDER + ";" + BROKEN),
     Case("batches", "list_pieces", 0, before=IN_ORDER),
@@ -444,7 +444,7 @@ CASES = [
     Case("canary", "list_items", 50, {"seqs": SEQS}, before=IN_ORDER),
     Case("canary", "renumber", 50, {"seqs": SEQS, "next_seq": ROWS + 1}, before=IN_ORDER),
     Case("canary", "list_calls", BATCH_ITEMS),
-    # Of all that was listed elsewhere, what waits: by batches of others, and without any.
+    # The waiting items of all that were listed elsewhere: in batches of others, and without one.
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE),
     Case("others", "count_others", ROWS, {"run_id": 3}, before=ELSEWHERE + RELEASED),
     Case("others", "count_others", 2 * ROWS // 3, {"run_id": 3}, 12 * ROWS, before=SCATTERED),
@@ -452,7 +452,7 @@ CASES = [
     Case("feedback", "find_origins", 100 * 2 * 5, ORIGINS, 200_000, before=IN_ORDER),
     Case("feedback", "list_folders", 2 * 16,
          {"jobs": [1], "parents": ["", "data/"], "steps": 16}, 12 * 64, before=IN_ORDER),
-    # Of a run that looks so already: when all of its calls were made.
+    # For a run that seems to feed itself: when all of its calls were made.
     Case("feedback", "get_pace", ROWS, {"called": 1, "shares": [0.0, 0.5, 1.0]}, end_to_end=True),
     Case("feedback", "withdraw", BATCH_ITEMS),
     Case("approvals", "withdraw", 2 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]}),
@@ -472,7 +472,7 @@ CASES = [
     # An item and its call in a look-up each.
     Case("triage", "list_examples", 2 * len(MOVED), QUARANTINED, before=IN_ORDER),
     Case("triage", "count_quarantined", ROWS, ALL, end_to_end=True),
-    # The versions of the job's runs are read once: no call tells its own.
+    # The versions of the job's runs are read once, if no call has its own.
     Case("triage", "count_quarantined", 2 * ROWS, ALL | {"version": "1"}, 6 * ROWS,
          end_to_end=True),
     Case("triage", "count_quarantined", 10_000,
@@ -484,9 +484,9 @@ CASES = [
          ALL | {"first": "data/a/00001", "behind": "data/a/00002"}),
     Case("redrive", "move", 2 * len(MOVED),
          QUARANTINED | {"next_seq": ROWS + 1}),
-    # So many as are shown, and so many as are counted.
+    # As many as are shown, and as many as are counted.
     Case("pages", "list_quarantined", 50 + 10_001, before=BY_INDEX),
-    # Of each of the ways to end that were met last, so many calls; and what those carried.
+    # As many calls as shown for each of the last outcomes, and their items.
     Case("pages", "list_failed_calls", 10 * 10 + 10 * 5, before=NOTABLE),
     Case("pages", "list_slowest_calls", 10 * 10, before=NOTABLE),
     Case("successes", "find_selected", CHUNK, ALL | LISTED),
@@ -497,7 +497,7 @@ CASES = [
     Case("successes", "break_extents", 0, {"next_seq": ROWS + 1}),
     Case("successes", "put_back", 6 * EXTENT, {"firsts": [1], "lasts": [EXTENT - 1]},
          before=TAKEN_BACK),
-    # Whoever wants details gets those of each item's call, too.
+    # With details, those of each item's call are read, too.
     Case("exports", "list_failed", ROWS, end_to_end=True, before=EXPORTED),
     Case("exports", "list_failed", 2 * ROWS, {"details": True}, end_to_end=True, before=EXPORTED),
     Case("exports", "list_succeeded", ROWS, {"run_id": 3}, end_to_end=True, before=EXPORTED),
@@ -507,14 +507,14 @@ CASES = [
     Case("worst", "list_worst", ROWS, end_to_end=True),
     # A row of each job; then as many of quarantine as are counted.
     Case("jobs", "list_jobs", 2, JOBS_SHOWN, 12 * FEW, before=BY_INDEX),
-    # One look-up in each index for each job; of a mean for all, two rows are none.
+    # One lookup in each index for each job; a mean of two rows for all is close to zero.
     Case("jobs", "list_jobs", 0, JOBS_SHOWN, 12 * FEW + 80 * MANY, before=MANY_JOBS + BY_INDEX),
     Case("jobs", "list_runs", 0, {"before": 1_000, "most": 26}, 12 * FEW),
     Case("jobs", "count_quarantined", PAGE, {"job_ids": [1]}, before=IN_ORDER),
     Case("jobs", "count_jobs", 0, {"job_ids": [1], "run_ids": [1]}, 12 * FEW),
     Case("jobs", "get_totals", 0, all_nodes=12 * FEW),
     Case("jobs", "dags_of", 0, all_nodes=12 * FEW),
-    # A page of each place; in process, what lies in the extents that may hold such keys.
+    # A page of each place; in process, the items of extents that may hold such keys.
     Case("items", "find_placed", 2 * SMALL + 2, SOUGHT, before=IN_ORDER),
     Case("items", "find_placed", 2 * SMALL + 2,
          SOUGHT | {"after": "data/a/000050000"}, before=IN_ORDER),
@@ -619,7 +619,7 @@ READS_NO_LARGE_TABLE = {
     },
     "maintenance": {"list_jobs", "list_active_runs", "mark_forgotten"},
 }  # fmt: skip
-"""Statements of rows that are named one by one, or of the batches, sets and partitions of a run."""
+"""Statements on rows named one by one, or on the batches, sets and partitions of a run."""
 
 NOT_PLANNED = {
     "connection": {
@@ -635,10 +635,10 @@ NOT_PLANNED = {
     "reading": {"begin_snapshot", "read_by_index"},
     "screening": {"copy_new", "copy_new_unordered", "commit_unflushed"},
     "triage": {"limit_time"},
-    # Each goes by a primary key, and the foreign keys of what refers to it by theirs.
+    # Each uses a primary key, and foreign keys that refer to it use theirs.
     "maintenance": {"delete_batches", "delete_run", "delete_job"},
 }
-"""Statements without a plan, or of which EXPLAIN does not tell what they do."""
+"""Statements without a plan, or whose work EXPLAIN does not show."""
 
 OWN_VALUES: dict[str, dict[str, Any]] = {
     "insert_partition": {"part_no": 99},
@@ -673,7 +673,7 @@ CASES += [
 ]
 
 
-def test_every_statement_is_looked_at() -> None:
+def test_every_statement_is_checked() -> None:
     looked_at = {(case.file, case.name) for case in CASES}
     looked_at |= {(file, name) for file, names in NOT_PLANNED.items() for name in names}
     folder = Path(state.__file__).parent
@@ -688,9 +688,9 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def rows_handled(node: dict[str, Any]) -> float:
-    """Return the rows that a node gave or threw away, in all its loops; a loop counts as one.
+    """Return the rows that a node returned or discarded in all its loops; a loop counts as one.
 
-    What a bitmap finds counts where it is read: it has what earlier cases have left dead, too.
+    Rows of a bitmap count where they are read: it also has dead rows of earlier cases.
     """
     if node["Node Type"] == "Bitmap Index Scan":
         return 0.0
@@ -703,7 +703,7 @@ def rows_handled(node: dict[str, Any]) -> float:
 
 def rows_read(node: dict[str, Any]) -> float:
     large = node.get("Relation Name") in LARGE and "Scan" in node["Node Type"]
-    # What is not found is looked for, and no row.
+    # A lookup without a result reads no row.
     each = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
     return (
         (each + node.get("Rows Removed by Index Recheck", 0)) * node["Actual Loops"] if large else 0
@@ -711,20 +711,20 @@ def rows_read(node: dict[str, Any]) -> float:
 
 
 def note(*cells: object) -> None:
-    """Add a line to the file of what was measured, if one is asked for."""
+    """Add a line to the file of measurements, if one is named."""
     if TABLE in os.environ:
         with Path(os.environ[TABLE]).open("a", encoding="utf-8") as table:
             print(*cells, sep="\t", file=table)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}-{case.name}")
-def test_a_statement_reads_what_it_must_and_no_more(
+def test_a_statement_reads_only_the_rows_it_needs(
     conn: connection, case: Case, request: pytest.FixtureRequest
 ) -> None:
     values = VALUES | dict(case.values)
     with conn.cursor() as cur:
         try:
-            # What is without end must end here.
+            # An endless statement must end here.
             cur.execute("SET LOCAL jit = off; SET LOCAL statement_timeout = '30s'")
             if case.before:
                 cur.execute(case.before)
@@ -745,8 +745,8 @@ def test_a_statement_reads_what_it_must_and_no_more(
         if node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
     ]
     assert case.end_to_end or in_sequence == [], plan
-    # The rows of a loop are told as a mean with two decimals.
+    # The rows of a loop are shown as a mean with two decimals.
     assert read <= 1.001 * case.bound, plan
     assert handled <= case.bound_of_all, plan
     if case.most:
-        assert read > 0, "the statement has found nothing: its values are wrong"
+        assert read > 0, "the statement found nothing: its values are wrong"

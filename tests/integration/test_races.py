@@ -1,7 +1,7 @@
-"""Two sessions at once, in every order that matters: one is held at a fault point meanwhile.
+"""Two sessions at once, in every order that matters: one is held at a fault point.
 
-Each race ends with the invariants, and that the second session waits where it must is seen in
-Postgres itself, not guessed from the time it takes.
+Each race ends with a check of the invariants. Postgres itself shows that the second session waits
+where it must; no test guesses it from the time.
 """
 
 import threading
@@ -48,7 +48,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 class Session:
-    """Work in a thread of its own, which may be held at a point."""
+    """Work in its own thread, which may be held at a point."""
 
     def __init__(self, work: Callable[[], Any], hold_at: Point | None = None) -> None:
         self.reached = threading.Event()
@@ -72,7 +72,7 @@ class Session:
             assert self._go_on.wait(WITHIN_S)
 
     def end(self) -> Any:
-        """Let it go on to its end; return what it returned."""
+        """Let it continue to its end; return its result."""
         self._go_on.set()
         self._thread.join(WITHIN_S)
         assert not self._thread.is_alive()
@@ -89,14 +89,14 @@ class Session:
 
 @contextmanager
 def held(work: Callable[[], Any], point: Point) -> Iterator[Session]:
-    """Have a session stand at a point."""
+    """Hold a session at a point."""
     session = Session(work, hold_at=point)
     with injected(session.at):
         yield session.start()
 
 
 def waiting(dsn: str, work: Callable[[], Any]) -> Session:
-    """Start a session that must wait for another one's lock, and see that it does."""
+    """Start a session that must wait for another's lock, and check that it does."""
     session = Session(work).start()
     with closing(psycopg2.connect(dsn)) as watcher, watcher.cursor() as cur:
         watcher.autocommit = True
@@ -138,7 +138,7 @@ def sent(lease: BatchLease, size: int = 4) -> list[Call]:
 
 
 def finish(dsn: str, conn: connection, ref: SetRef, batch_id: int) -> None:
-    """Process what is left of a batch, and close its run."""
+    """Process the rest of a batch, and close its run."""
     with closing(BatchLease(dsn, batch_id, "finisher")) as lease:
         if lease.take(holder_is_dead=dead):
             if left_of(lease).items:
@@ -147,10 +147,8 @@ def finish(dsn: str, conn: connection, ref: SetRef, batch_id: int) -> None:
     assert close_run(conn, ref, ALL_LIVE) is False
 
 
-def test_an_item_that_is_settled_while_it_is_screened_is_known(
-    state_dsn: str, conn: connection
-) -> None:
-    """Screening has read what is known; the item moves on before it commits."""
+def test_an_item_settled_during_screening_is_known(state_dsn: str, conn: connection) -> None:
+    """Screening has read the known items; the item moves before it commits."""
     first = open_batch(conn)
     second = open_run(conn, "second")
     with holder(state_dsn) as lease:
@@ -165,8 +163,8 @@ def test_an_item_that_is_settled_while_it_is_screened_is_known(
     assert check(state_dsn, "job", executed=dict.fromkeys("abcde", 1), most_duplicates=0) == []
 
 
-def test_an_item_whose_settling_is_not_committed_is_known(state_dsn: str, conn: connection) -> None:
-    """Settling has moved the item and not committed; screening still sees it where it was."""
+def test_an_item_with_uncommitted_settling_is_known(state_dsn: str, conn: connection) -> None:
+    """Settling has moved the item without committing; screening still sees it in its old place."""
     first = open_batch(conn)
     second = open_run(conn, "second")
     with holder(state_dsn) as lease:
@@ -181,10 +179,10 @@ def test_an_item_whose_settling_is_not_committed_is_known(state_dsn: str, conn: 
     assert check(state_dsn, "job", executed=dict.fromkeys("abcde", 1), most_duplicates=0) == []
 
 
-def test_an_item_that_moves_while_the_known_are_read_is_known(
+def test_an_item_that_moves_while_known_items_are_read_is_known(
     state_dsn: str, conn: connection
 ) -> None:
-    """Reading waits for a lock on quarantine; what moves meanwhile is seen in its new place."""
+    """Reading waits for a lock on quarantine; items that move meanwhile are seen in a new place."""
     first = open_batch(conn)
     second = open_run(conn, "second")
     with holder(state_dsn) as lease:
@@ -215,10 +213,8 @@ def test_two_runs_that_screen_the_same_items_take_turns(state_dsn: str, conn: co
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1), most_duplicates=0) == []
 
 
-def test_a_batch_is_taken_over_only_behind_a_settling_under_way(
-    state_dsn: str, conn: connection
-) -> None:
-    """What was written ahead in it has not left: it is lost, and called again by the new holder."""
+def test_a_takeover_waits_for_settling_in_progress(state_dsn: str, conn: connection) -> None:
+    """Its recorded calls were not sent: they are lost, and the new holder calls the items again."""
     ref = open_batch(conn)
     with holder(state_dsn) as first:
         one, two = calls_of(first, 2)
@@ -238,15 +234,15 @@ def test_a_batch_is_taken_over_only_behind_a_settling_under_way(
     assert check(state_dsn, "job", executed=executed, most_duplicates=2) == []
 
 
-def test_a_settling_waits_for_the_take_over_under_way(state_dsn: str, conn: connection) -> None:
-    """The new holder has the batch's row; what the old one says comes too late to be opinion."""
+def test_settling_waits_for_a_takeover_in_progress(state_dsn: str, conn: connection) -> None:
+    """The new holder has the batch's row; the old one's report comes too late to be an attempt."""
     ref = open_batch(conn)
     with holder(state_dsn) as first:
         (call,) = sent(first)
         call.entries[0].failures = 1
         failure = Settlement(ended=[EndedCall(1, "failed")], retried=[(call.entries[0], 9.0)])
         with closing(connect(state_dsn)) as blocker, blocker.cursor() as cur:
-            # What take() does, with another session's settling in the middle.
+            # The steps of take(), with another session's settling in the middle.
             cur.execute(statements["lock_batch"], {"batch_id": 1})
             settling = waiting(state_dsn, lambda: first.settle(failure, []))
             cur.execute(
@@ -267,7 +263,7 @@ def test_a_settling_waits_for_the_take_over_under_way(state_dsn: str, conn: conn
 
 
 @pytest.mark.parametrize("zombie_first", [True, False])
-def test_a_success_that_zombie_and_holder_tell_at_once_moves_items_once(
+def test_a_success_recorded_by_zombie_and_holder_together_moves_items_once(
     state_dsn: str, conn: connection, *, zombie_first: bool
 ) -> None:
     ref = open_batch(conn)
@@ -296,9 +292,7 @@ def test_a_success_that_zombie_and_holder_tell_at_once_moves_items_once(
     assert violations == []
 
 
-def test_a_failure_that_a_zombie_tells_while_the_holder_works_is_not_written(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_failure_reported_by_a_zombie_is_not_recorded(state_dsn: str, conn: connection) -> None:
     ref = open_batch(conn, 1)
     with holder(state_dsn, "zombie") as zombie:
         (old,) = sent(zombie)
@@ -320,10 +314,8 @@ def test_a_failure_that_a_zombie_tells_while_the_holder_works_is_not_written(
     assert check(state_dsn, "job", executed={"a": 2}, poison=()) == []
 
 
-def test_a_set_is_released_only_behind_a_settling_under_way(
-    state_dsn: str, conn: connection
-) -> None:
-    """The last success is under way when the run is closed: the run is complete, and says so."""
+def test_releasing_a_set_waits_for_settling_in_progress(state_dsn: str, conn: connection) -> None:
+    """The last success is in flight when the run closes: the run is complete and reports it."""
     ref = open_batch(conn)
     with holder(state_dsn) as lease:
         (call,) = sent(lease)
@@ -339,7 +331,7 @@ def test_a_set_is_released_only_behind_a_settling_under_way(
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1), most_duplicates=0) == []
 
 
-def test_a_success_after_the_set_was_released_is_counted_before_the_run_closes(
+def test_a_success_after_the_release_of_its_set_is_counted_before_the_run_closes(
     state_dsn: str, conn: connection
 ) -> None:
     ref = open_batch(conn)
@@ -352,10 +344,10 @@ def test_a_success_after_the_set_was_released_is_counted_before_the_run_closes(
     assert check(state_dsn, "job", executed=dict.fromkeys("abcd", 1)) == []
 
 
-def test_a_success_after_the_run_was_closed_does_not_make_it_lie(
+def test_a_success_after_closing_does_not_change_the_report(
     state_dsn: str, conn: connection
 ) -> None:
-    """It was closed as incomplete, and so it stays; the next run finds nothing left to do."""
+    """It closed as incomplete and stays so; the next run finds nothing left to do."""
     ref = open_batch(conn)
     with holder(state_dsn) as lease:
         (call,) = sent(lease)
@@ -377,15 +369,15 @@ def end_leases(conn: connection) -> None:
 
 
 def plan_after_rescue(conn: connection, ref: SetRef) -> list[int]:
-    """Plan as plan_batches does when Airflow has ended all other DAG runs."""
+    """Plan like plan_batches when Airflow has ended all other DAG runs."""
     rescue(conn, StillAirflow(lambda _, ids: "second" in ids))
     return plan(conn, ref, most=10, fewest=10)
 
 
-def test_a_holder_that_shows_life_at_the_last_moment_keeps_its_items(
+def test_a_holder_that_settles_at_the_last_moment_keeps_its_items(
     state_dsn: str, conn: connection
 ) -> None:
-    """A run passes for abandoned while a holder whose lease is over settles after all."""
+    """A run is considered abandoned while a holder with an expired lease settles after all."""
     first = open_batch(conn)
     second = open_run(conn, "second")
     enqueue(conn, second, [item("e")])
@@ -409,10 +401,10 @@ def test_a_holder_that_shows_life_at_the_last_moment_keeps_its_items(
     assert check(state_dsn, "job", executed=executed) == []
 
 
-def test_a_late_settling_behind_the_plan_counts_for_the_new_owner(
+def test_late_settling_after_planning_counts_for_the_new_owner(
     state_dsn: str, conn: connection
 ) -> None:
-    """The zombie's success is under way while its items are planned for the next run."""
+    """The zombie's success is in flight while its items are planned for the next run."""
     open_batch(conn)
     second = open_run(conn, "second")
     enqueue(conn, second, [])
@@ -440,9 +432,7 @@ def test_a_late_settling_behind_the_plan_counts_for_the_new_owner(
     assert check(state_dsn, "job", executed=executed) == []
 
 
-def test_the_items_of_a_set_are_planned_once_however_often_at_once(
-    state_dsn: str, conn: connection
-) -> None:
+def test_concurrent_planning_plans_each_item_once(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item(key) for key in "abcd"])
     with closing(connect(state_dsn)) as blocker, blocker.cursor() as cur:

@@ -1,8 +1,8 @@
-"""Our messages, stream records and rows against those that live triggers delivered.
+"""Our messages, stream records and rows, compared with those of live triggers.
 
-A real function is fed by a queue, a stream and a table of the emulator, and keeps what it gets.
-What a source of records would read of the same record makes our event; every field that differs
-from the live one must be explained in this file.
+A queue, a stream and a table of the emulator feed a real function, which records its events.
+Our event is built from what a source would read of the same record. This file must explain every
+field that differs from the live event.
 """
 
 import io
@@ -61,7 +61,7 @@ EXPLAINED = {
 
 @pytest.fixture(scope="module")
 def live(aws: str, aws_session: boto3.Session) -> dict[str, Any]:
-    """Put one record into each source; return the event that came of it, by shape."""
+    """Put one record into each source; return the resulting event, by shape."""
 
     def client(name: str) -> Any:
         return aws_session.client(name, endpoint_url=aws)
@@ -112,27 +112,27 @@ def live(aws: str, aws_session: boto3.Session) -> dict[str, Any]:
 
 
 def content_of(name: str, record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a source would read of the record: its data, not how it was delivered."""
+    """Return what a source would read of the record: its data, without delivery facts."""
     match name:
         case "sqs":
             return {"body": BODY, "SentTimestamp": record["attributes"]["SentTimestamp"]}
         case "kinesis":
-            told = record["kinesis"]
+            delivered = record["kinesis"]
             shard = record["eventID"].partition(":")[0]
             return {
                 "shardId": shard,
                 "partitionKey": "p-1",
-                "sequenceNumber": told["sequenceNumber"],
-                "data": told["data"],
-                "approximateArrivalTimestamp": told["approximateArrivalTimestamp"],
+                "sequenceNumber": delivered["sequenceNumber"],
+                "data": delivered["data"],
+                "approximateArrivalTimestamp": delivered["approximateArrivalTimestamp"],
             }
         case _:
-            told = record["dynamodb"]
+            delivered = record["dynamodb"]
             return {
                 "Keys": KEYS,
                 "NewImage": ROW,
-                "SizeBytes": told["SizeBytes"],
-                "ApproximateCreationDateTime": told["ApproximateCreationDateTime"],
+                "SizeBytes": delivered["SizeBytes"],
+                "ApproximateCreationDateTime": delivered["ApproximateCreationDateTime"],
             }
 
 

@@ -1,4 +1,4 @@
-"""Redrive on a real Postgres: what comes back from quarantine, how, and once."""
+"""Redrive on a real Postgres: items return from quarantine, correctly and once."""
 
 import threading
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 def asked(**params: object) -> RunConfig:
-    """Return the configuration of a run that redrives."""
+    """Return the config of a run that redrives."""
     return params_for("s3").config(
         {
             "bucket": "bucket", "prefix": "in/", "function": "f", "event": "s3",
@@ -40,7 +40,7 @@ def asked(**params: object) -> RunConfig:
 
 
 def give_up(dsn: str, conn: connection, ref: SetRef) -> None:
-    """Quarantine every item of a set: those with an odd number for another error."""
+    """Quarantine every item of a set; odd numbers get another error."""
     for batch in batches.plan(conn, ref, 1, most_items=100, fewest_items=100):
         with closing(BatchLease(dsn, batch.batch_id, "h")) as lease:
             lease.take(holder_is_dead=dead)
@@ -71,7 +71,7 @@ def left(conn: connection, run_id: int) -> tuple[int, int, int]:
     return report.redriven, report.quarantined, report.items_left
 
 
-def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection) -> None:
+def test_all_quarantined_items_return_with_their_history(state_dsn: str, conn: connection) -> None:
     quarantined(state_dsn, conn)
     ref = open_run(conn, "again", config={"redrive": "quarantine"})
     assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 10}
@@ -117,7 +117,7 @@ def test_all_of_it_comes_back_with_its_history(state_dsn: str, conn: connection)
         ({"redrive_before": "2026-01-01T00:00:00Z"}, []),
     ],
 )
-def test_keys_and_errors_select(
+def test_keys_and_errors_select_items(
     state_dsn: str, conn: connection, params: dict[str, str], chosen: list[str]
 ) -> None:
     quarantined(state_dsn, conn)
@@ -127,7 +127,7 @@ def test_keys_and_errors_select(
     assert runs.partitions_left(conn, ref.run_id) == []
 
 
-def test_that_nothing_was_found_is_said(conn: connection, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_selection_is_reported(conn: connection, caplog: pytest.LogCaptureFixture) -> None:
     ref = open_run(conn, config={"redrive": "quarantine"})
     with caplog.at_level("INFO"):
         assert redrive_quarantine(conn, ref, 0, asked()) == {"redriven": 0}
@@ -135,7 +135,7 @@ def test_that_nothing_was_found_is_said(conn: connection, caplog: pytest.LogCapt
     assert "redriven    0 from quarantine" in runs.get_report(conn, ref.run_id).as_text({})
 
 
-def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
+def test_a_set_takes_up_to_its_limit_and_the_next_continues(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive, "CHUNK_ITEMS", 3)
@@ -150,12 +150,12 @@ def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
         assert (full, partitions) == ((True, 1) if number < 2 else (False, 0))
         if full:
             ref = open_next_set(conn, ref, max_items=4)
-    assert taken == [4, 4, 2], "what failed again in this run is not redriven by it"
+    assert taken == [4, 4, 2], "items that failed again in this run are not redriven by it"
     assert left(conn, ref.run_id) == (10, 10, 0)
 
 
 @pytest.mark.parametrize("point", [Point.CHUNK_COPIED, Point.CHUNK_COMMITTED])
-def test_one_that_is_killed_in_the_middle_goes_on(
+def test_an_interrupted_redrive_continues(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch, point: Point
 ) -> None:
     monkeypatch.setattr(redrive, "CHUNK_ITEMS", 3)
@@ -177,7 +177,7 @@ def test_one_that_is_killed_in_the_middle_goes_on(
     assert left(conn, ref.run_id) == (10, 0, 10)
 
 
-def test_two_at_once_move_each_item_once_into_batches_of_their_own(
+def test_two_concurrent_redrives_move_each_item_once(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redrive, "CHUNK_ITEMS", 1)
@@ -205,7 +205,7 @@ def test_two_at_once_move_each_item_once_into_batches_of_their_own(
     assert planned == moved
 
 
-def test_what_is_in_doubt_waits_for_the_functions_timeout(state_dsn: str, conn: connection) -> None:
+def test_items_in_doubt_wait_for_the_functions_timeout(state_dsn: str, conn: connection) -> None:
     first = open_run(conn, config={"on_unknown": "hold"})
     enqueue(conn, first, [item("in/a")])
     (batch,) = batches.plan(conn, first, 1, most_items=9, fewest_items=9)

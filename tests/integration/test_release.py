@@ -1,4 +1,4 @@
-"""A release of a small project: real git, a real build, a real bill of materials."""
+"""A release of a small project: with real git, build and bill of materials."""
 
 import json
 import re
@@ -12,9 +12,9 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from release.__main__ import said
+from release.__main__ import next_steps
 from release.cut import Release, cut
-from release.errors import Unfit
+from release.process import ReleaseError
 from release.repository import address, git
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ class CustomBuildHook(BuildHookInterface):
 
 
 def lock() -> str:
-    """Return what requirements.lock has of some packages, and one for another platform."""
+    """Return the lines of some packages in requirements.lock, and one for another platform."""
     entries = re.split(r"^(?=\w)", (ROOT / "requirements.lock").read_text(), flags=re.MULTILINE)
     named = [one for one in entries if one.partition("==")[0] in DEPLOYED]
     assert len(named) == len(DEPLOYED)
@@ -98,9 +98,11 @@ def root(released: Release) -> Path:
     return released.folder.parents[1]
 
 
-def test_a_release_is_one_commit_and_what_follows_another(root: Path, released: Release) -> None:
+def test_a_release_and_the_next_development_version_are_two_commits(
+    root: Path, released: Release
+) -> None:
     subjects = git(root, "log", "--format=%s").splitlines()
-    assert subjects == ["Begin what comes after 0.1.0", "Release 0.1.0", "Change something"]
+    assert subjects == ["Begin the version after 0.1.0", "Release 0.1.0", "Change something"]
     assert released.commit == git(root, "rev-parse", "HEAD~1")
     assert released.before == git(root, "rev-parse", "HEAD~2")
     composed = git(root, "show", f"{released.commit}:compose.yaml")
@@ -116,7 +118,7 @@ def test_a_release_is_one_commit_and_what_follows_another(root: Path, released: 
     assert len(git(root, "worktree", "list").splitlines()) == 1
 
 
-def test_the_files_have_the_sums_that_are_told(root: Path, released: Release) -> None:
+def test_the_files_have_the_printed_checksums(root: Path, released: Release) -> None:
     text = (released.folder / "SHA256SUMS").read_text()
     assert text == "".join(
         f"{digest(released.folder / name)}  {name}\n"
@@ -126,17 +128,17 @@ def test_the_files_have_the_sums_that_are_told(root: Path, released: Release) ->
             "retrofill-0.1.0.provenance.json",
         )
     )
-    told = said(released, root)
+    told = next_steps(released, root)
     assert text in told
     assert f"v0.1.0 {released.commit}" in told
     assert "--tag retrofill:0.1.0 " in told
     assert "uv publish" not in told
     (root / "LICENSE").touch()
-    assert "  uv publish dist/0.1.0/*.whl\n" in said(released, root)
+    assert "  uv publish dist/0.1.0/*.whl\n" in next_steps(released, root)
     (root / "LICENSE").unlink()
 
 
-def test_the_wheel_is_that_of_the_commit(root: Path, released: Release) -> None:
+def test_the_wheel_is_built_from_the_commit(root: Path, released: Release) -> None:
     with zipfile.ZipFile(released.folder / "retrofill-0.1.0-py3-none-any.whl") as wheel:
         assert b'__version__ = "0.1.0"\n' in wheel.read("retrofill/__init__.py")
         assert b"\nVersion: 0.1.0\n" in wheel.read("retrofill-0.1.0.dist-info/METADATA")
@@ -145,7 +147,9 @@ def test_the_wheel_is_that_of_the_commit(root: Path, released: Release) -> None:
     assert day == datetime.fromtimestamp(time, UTC).timetuple()[:3]
 
 
-def test_the_bill_has_what_is_deployed_with_licences_and_hashes(released: Release) -> None:
+def test_the_bill_of_materials_lists_deployed_packages_with_licences_and_hashes(
+    released: Release,
+) -> None:
     text = (released.folder / "retrofill-0.1.0.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)
@@ -204,27 +208,27 @@ def test_the_provenance_names_the_files_the_commit_and_the_locks(
 
 def refused(root: Path, asked: str | None, message: str) -> None:
     before = git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")
-    with pytest.raises(Unfit, match=message):
+    with pytest.raises(ReleaseError, match=message):
         cut(root, asked, DAY)
     assert (git(root, "rev-parse", "HEAD"), git(root, "status", "--porcelain")) == before
     assert len(git(root, "worktree", "list").splitlines()) == 1
     assert not (root / "dist").exists()
 
 
-def test_what_is_unfit_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
+def test_a_bad_release_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     root = project(tmp_path)
     refused(root, "0.1", "three numbers")
     git(root, "tag", "v0.1.0")
-    refused(root, None, "0.1.0 does not come after 0.1.0, the last release")
+    refused(root, None, "0.1.0 is not newer than the last release; give one after 0.1.0")
     (root / "untracked.py").touch()
     refused(root, "0.2.0", r"not clean.*\n\?\? untracked.py")
     (root / "untracked.py").unlink()
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     refused(root, "0.2.0", r"not clean.*\n ?M CHANGELOG.md")
-    refused(commit(root), "0.2.0", "nothing under")
+    refused(commit(root), "0.2.0", "no entries under")
 
 
-def test_a_wheel_that_comes_out_differently_each_time_is_refused(tmp_path: Path) -> None:
+def test_a_wheel_that_is_not_reproducible_is_refused(tmp_path: Path) -> None:
     root = project(tmp_path)
     (root / "hatch_build.py").write_text(DIFFERS)
     with (root / "pyproject.toml").open("a") as file:
@@ -232,13 +236,13 @@ def test_a_wheel_that_comes_out_differently_each_time_is_refused(tmp_path: Path)
     refused(commit(root), None, "two builds of one commit differ")
 
 
-def test_a_login_in_the_address_of_the_repository_stays_out(tmp_path: Path) -> None:
+def test_a_login_in_the_repository_url_is_left_out(tmp_path: Path) -> None:
     project(tmp_path)
     assert address(tmp_path) is None
-    for url, told in (
+    for url, expected in (
         ("https://somebody:secret@git.example/retrofill.git", None),
         ("/home/somebody/retrofill", None),
         ("https://git.example/retrofill.git", "https://git.example/retrofill.git"),
     ):
         git(tmp_path, "config", "remote.origin.url", url)
-        assert address(tmp_path) == told
+        assert address(tmp_path) == expected

@@ -1,4 +1,4 @@
-"""Every route of pages and REST: who may use it; and what REST tells."""
+"""Every route of pages and REST: who may use it, and what REST returns."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from httpx import Response
     from starlette.testclient import TestClient
 
-# Airflow imports a test client by way of another library; that client wants a newer httpx.
+# Airflow imports a test client via another library; that client wants a newer httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
 ROOT = "/retrofill"
@@ -41,12 +41,12 @@ VALUES = {
 
 
 class Asked(NamedTuple):
-    """How a route is asked, and how it answers whoever may."""
+    """How to request a route, and its response to an authorized user."""
 
     code: int = 200
     query: str = ""
     content: dict[str, Any] = {}  # noqa: RUF012  nobody changes it
-    """What of a request httpx takes besides: json or data."""
+    """Further arguments of the httpx request: json or data."""
 
 
 ROUTES: dict[tuple[str, str], Asked] = {
@@ -54,7 +54,7 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("GET", "/jobs/{job_id}"): Asked(),
     ("GET", "/jobs/{job_id}/quarantine"): Asked(),
     ("GET", "/jobs/{job_id}/redrive"): Asked(),
-    # Whoever may is told that there is nothing to redrive.
+    # An authorized user learns that there is nothing to redrive.
     ("POST", "/jobs/{job_id}/redrive"): Asked(422, content={"data": {"note": "why"}}),
     ("GET", "/jobs/{job_id}/items"): Asked(query="?key=a"),
     ("GET", "/jobs/{job_id}/items/{identifier}"): Asked(query="?key=a"),
@@ -82,7 +82,7 @@ ROUTES: dict[tuple[str, str], Asked] = {
     ("POST", "/api/v1/runs/{run_id}/stop"): Asked(content={"json": {"reason": "for a test"}}),
     ("PATCH", "/api/v1/runs/{run_id}/limits"): Asked(content={"json": {"max_concurrency": 7}}),
 }
-"""All routes there are: a new one belongs here."""
+"""All routes: add new ones here."""
 
 
 class Rest(NamedTuple):
@@ -113,7 +113,7 @@ def conn(rest: Rest) -> Iterator[Connection]:
         yield opened
 
 
-def test_every_route_asks_who_is_there(rest: Rest) -> None:
+def test_every_route_requires_a_login(rest: Rest) -> None:
     from tests.integration import api_server  # noqa: PLC0415  it warns, see there
 
     assert api_server.routes() == ROUTES.keys()
@@ -135,10 +135,10 @@ def test_every_route_asks_who_is_there(rest: Rest) -> None:
             assert foreign.status_code == 403, f"{said}: {origin}"
 
 
-def test_problems_are_told_as_such(rest: Rest, conn: Connection) -> None:
+def test_problems_are_reported_as_problem_documents(rest: Rest, conn: Connection) -> None:
     headers = rest.as_bearer("user")
 
-    def told(method: str, path: str, code: int, **content: Any) -> dict[str, Any]:
+    def problem_of(method: str, path: str, code: int, **content: Any) -> dict[str, Any]:
         answer = rest.client.request(method, REST + path, headers=headers, **content)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["cache-control"] == "no-store"
@@ -146,30 +146,33 @@ def test_problems_are_told_as_such(rest: Rest, conn: Connection) -> None:
         assert answer.status_code == problem["status"] == code, problem
         return problem
 
-    assert told("GET", "/nothing", 404)["title"] == "Not Found"
-    assert told("DELETE", "/runs/1", 405)["title"] == "Method Not Allowed"
-    assert told("GET", "/runs/9", 404)["detail"] == "there is no run 9"
-    assert told("GET", "/jobs/9", 404)["detail"] == "there is no job 9"
-    assert told("GET", "/runs?limit=0", 422)["errors"] == [
+    assert problem_of("GET", "/nothing", 404)["title"] == "Not Found"
+    assert problem_of("DELETE", "/runs/1", 405)["title"] == "Method Not Allowed"
+    assert problem_of("GET", "/runs/9", 404)["detail"] == "there is no run 9"
+    assert problem_of("GET", "/jobs/9", 404)["detail"] == "there is no job 9"
+    assert problem_of("GET", "/runs?limit=0", 422)["errors"] == [
         {"field": "limit", "detail": "'0' is not allowed; it must be greater than or equal to 1"}
     ]
-    assert told("GET", "/runs/first", 422)["errors"][0]["field"] == "run_id"
+    assert problem_of("GET", "/runs/first", 422)["errors"][0]["field"] == "run_id"
     wrong = {"max_concurrency": 0, "speed": 1}
-    problem = told("PATCH", "/runs/1/limits", 422, json=wrong)
+    problem = problem_of("PATCH", "/runs/1/limits", 422, json=wrong)
     assert [error["field"] for error in problem["errors"]] == ["max_concurrency", "speed"]
     assert problem["detail"].splitlines() == [
         "max_concurrency: 0 is not allowed; it must be greater than or equal to 1",
         "speed: there is no such field",
     ]
     causes = {"max_calls": 9, "max_percent_by_cause": {"tired": 5}}
-    problem = told("PATCH", "/runs/1/limits", 422, json=causes)
+    problem = problem_of("PATCH", "/runs/1/limits", 422, json=causes)
     assert problem["errors"][0]["field"] == "max_percent_by_cause"
     assert limits.get_limits(conn, 1).max_calls is None, "all or none"
     close(conn, 1, complete=False)
-    assert told("POST", "/runs/1/pause", 409)["detail"] == "run 1 is closed, so nothing was changed"
+    assert (
+        problem_of("POST", "/runs/1/pause", 409)["detail"]
+        == "run 1 is closed, so nothing was changed"
+    )
 
 
-def test_what_postgres_cannot_hold_is_no_trouble_of_the_state(rest: Rest) -> None:
+def test_input_that_postgres_cannot_store_is_not_an_error_of_the_state(rest: Rest) -> None:
     headers = rest.as_bearer("user")
     for path in (
         f"{REST}/jobs?search=%00",
@@ -186,7 +189,7 @@ def test_what_postgres_cannot_hold_is_no_trouble_of_the_state(rest: Rest) -> Non
     assert page.status_code == 422
 
 
-def test_a_state_that_cannot_be_used_is_told_without_its_servers(
+def test_an_unusable_state_is_reported_without_its_address(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_RETROFILL_STATE", "postgresql://nobody@127.0.0.1:1/none")
@@ -195,7 +198,7 @@ def test_a_state_that_cannot_be_used_is_told_without_its_servers(
     assert "127.0.0.1" not in answer.text
 
 
-def test_what_is_told_is_what_the_command_line_tells(rest: Rest, conn: Connection) -> None:
+def test_rest_and_command_line_return_the_same(rest: Rest, conn: Connection) -> None:
     headers = rest.as_bearer("viewer")
 
     def get(path: str) -> Any:
@@ -228,7 +231,7 @@ def test_lists_are_read_page_by_page(rest: Rest, conn: Connection) -> None:
     assert page == {"jobs": [], "total_entries": 1}
 
 
-def test_acts_change_the_run_and_stand_in_airflows_audit_log(rest: Rest) -> None:
+def test_actions_change_the_run_and_are_in_airflows_audit_log(rest: Rest) -> None:
     from tests.integration import api_server  # noqa: PLC0415  it warns, see there
 
     headers = rest.as_bearer("user")
@@ -257,19 +260,19 @@ def test_acts_change_the_run_and_stand_in_airflows_audit_log(rest: Rest) -> None
     ]
 
 
-def test_the_description_is_sound_and_complete(rest: Rest) -> None:
+def test_the_openapi_description_is_valid_and_complete(rest: Rest) -> None:
     headers = rest.as_bearer("viewer")
-    told = rest.client.get(f"{REST}/openapi.json", headers=headers).json()
-    validate(told)
+    description = rest.client.get(f"{REST}/openapi.json", headers=headers).json()
+    validate(description)
     described = {
         (method.upper(), f"/api/v1{path}")
-        for path, methods in told["paths"].items()
+        for path, methods in description["paths"].items()
         for method in methods
     }
     undescribed = {("GET", "/api/v1/openapi.json"), ("GET", "/api/v1/docs")}
     assert described == {route for route in ROUTES if route[1].startswith("/api/")} - undescribed
-    assert told["servers"] == [{"url": REST}]
-    report = told["components"]["schemas"]["Report"]["properties"]
+    assert description["servers"] == [{"url": REST}]
+    report = description["components"]["schemas"]["Report"]["properties"]
     assert report["late"]["description"] == "New items that are older than the run's interval."
     page = rest.client.get(f"{REST}/docs", headers=headers).text
     for method, path in described:
@@ -277,7 +280,7 @@ def test_the_description_is_sound_and_complete(rest: Rest) -> None:
     assert "max_concurrency" in page
 
 
-def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> None:
+def test_failures_are_listed_and_counted(rest: Rest, conn: Connection) -> None:
     quarantined(rest.dsn, conn, "failing")
     headers = rest.as_bearer("user")
 
@@ -325,7 +328,7 @@ def test_what_failed_is_looked_up_and_counted(rest: Rest, conn: Connection) -> N
         ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),
     ],
 )
-def test_what_cannot_be_redriven_is_told_by_field(
+def test_a_bad_redrive_is_reported_by_field(
     rest: Rest, body: dict[str, str], field: str, detail: str
 ) -> None:
     answer = rest.client.post(
@@ -337,9 +340,7 @@ def test_what_cannot_be_redriven_is_told_by_field(
     assert error["detail"].startswith(detail)
 
 
-def test_nobody_sees_or_changes_what_a_dag_did_that_they_may_not_see(
-    rest: Rest, conn: Connection
-) -> None:
+def test_runs_of_hidden_dags_can_be_neither_seen_nor_changed(rest: Rest, conn: Connection) -> None:
     open_run(conn, "hidden", dag_id="other")
     headers = rest.as_bearer("user@d")
 
@@ -348,7 +349,7 @@ def test_nobody_sees_or_changes_what_a_dag_did_that_they_may_not_see(
 
     assert [run["run_id"] for run in ask("GET", "/runs").json()["runs"]] == [1]
     assert ask("GET", "/runs/1").status_code == 200
-    assert ask("GET", "/jobs").json()["jobs"] == [], "of this job, a hidden DAG did a part"
+    assert ask("GET", "/jobs").json()["jobs"] == [], "a hidden DAG did a part of this job"
     refused = [
         ("GET", "/runs/2"),
         ("POST", "/runs/2/stop"),

@@ -1,4 +1,4 @@
-"""Rows are read by the names of their columns, wherever these stand."""
+"""Rows are read by column name, in any order."""
 
 import ast
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def test_columns_are_read_by_name(conn: Connection, record: type[Pair | PairByNa
     "columns", ["1 AS first", "1 AS first, 2 AS third", "1 AS first, 1 AS first, 2 AS second"]
 )
 @pytest.mark.parametrize("read", [one, find, rows])
-def test_columns_that_are_no_fields_are_told_at_once(conn, columns, read):
+def test_columns_that_are_not_fields_are_reported_at_once(conn, columns, read):
     with transaction(conn) as cur:
         cur.execute(f"SELECT {columns} WHERE false")
         with pytest.raises(TypeError, match="Pair has the fields first, second; its statement"):
@@ -73,7 +73,7 @@ def test_a_value_may_be_converted(conn: Connection) -> None:
         assert one(cur, Pair, second=lambda read: read * 10) == Pair(1, 20)
 
 
-def test_a_row_that_is_not_there_is_told_or_none(conn: Connection) -> None:
+def test_a_missing_row_is_an_error_or_none(conn: Connection) -> None:
     with transaction(conn) as cur:
         cur.execute("SELECT 1 AS first, 2 AS second WHERE false")
         assert find(cur, Pair) is None
@@ -85,10 +85,10 @@ def test_a_row_that_is_not_there_is_told_or_none(conn: Connection) -> None:
         assert values(cur) == []
 
 
-def test_limits_are_read_right_whatever_the_order_of_the_columns(
+def test_limits_are_read_correctly_in_any_order_of_columns(
     conn: Connection, state_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """max_calls and max_minutes are both integers: by position, one would pass for the other."""
+    """max_calls and max_minutes are both integers: by position, they could be confused."""
     ref = open_run(conn, max_calls=5, max_minutes=500)
     enqueue(conn, ref, [item(f"{number:02}") for number in range(40)])
     assert plan(conn, ref) == [10, 10, 10, 10]
@@ -104,8 +104,8 @@ def test_limits_are_read_right_whatever_the_order_of_the_columns(
 
 
 @pytest.mark.parametrize("path", sorted(STATE.glob("*.py")), ids=lambda path: path.name)
-def test_only_one_module_sees_rows_that_have_no_names(path: Path) -> None:
-    """Any other reads records by name, or the values of one column."""
+def test_only_one_module_reads_rows_by_position(path: Path) -> None:
+    """Every other module reads records by name, or the values of one column."""
     if path.name == "connection.py":
         return
     seen = []

@@ -1,4 +1,4 @@
-"""Runs that end in odd ways: cut listings, cleared tasks, closed runs that somebody works on."""
+"""Runs that end in odd ways: truncated listings, cleared tasks, closed runs with active tasks."""
 
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -13,7 +13,7 @@ from retrofill.model.calls import Settlement
 from retrofill.model.destination import Destination
 from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
 from retrofill.model.report import Report
-from retrofill.model.report_files import Asked
+from retrofill.model.report_files import ReportRequest
 from retrofill.model.runs import SetRef
 from retrofill.pipeline import close_run as closing_run
 from retrofill.pipeline.close_run import close_run, conclude
@@ -42,7 +42,7 @@ from tests.integration.opened import (
     open_run,
 )
 from tests.integration.test_batches import calls_of, success, taken
-from tests.integration.test_two_readings import NOTHING, Told
+from tests.integration.test_two_readings import NOTHING, Claimed
 
 KEYS = "abcdefgh"
 GONE = StillAirflow(lambda _dag_id, _dag_run_ids: False)
@@ -71,34 +71,34 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing_run, "WAIT_S", 0.0)
 
 
-def test_a_complete_run_without_the_report_files_that_were_asked_for_is_told_and_is_red(
+def test_a_complete_run_without_its_report_files_is_reported_and_red(
     conn: connection, tmp_path: Path
 ) -> None:
     ref = open_run(conn, config={"report_to": str(tmp_path)})
     enqueue(conn, ref, [])
     plan_batches(conn, ref, ALL_LIVE)
     close_run(conn, ref, ALL_LIVE)
-    told: list[str] = []
+    reports: list[str] = []
 
-    def tell(report: Report) -> None:
-        told.append(report.as_text({}))
+    def keep_report(report: Report) -> None:
+        reports.append(report.as_text({}))
 
     for _ in range(2):
         with pytest.raises(RunIncomplete, match="complete, but its report files are not written"):
-            conclude(conn, ref, ALL_LIVE, tell)
-    [text] = told
+            conclude(conn, ref, ALL_LIVE, keep_report)
+    [text] = reports
     assert f"files       none written to {tmp_path} so far" in text
     destination = Destination.parse(str(tmp_path))
     store = open_store(destination, EnvironmentConnections(), "", anywhere=True)
-    written = export_run(conn, ref.run_id, Asked(), destination, store)
+    written = export_run(conn, ref.run_id, ReportRequest(), destination, store)
     exports.note_files(conn, ref.run_id, written)
-    report = conclude(conn, ref, ALL_LIVE, tell)
+    report = conclude(conn, ref, ALL_LIVE, keep_report)
     assert report is not None
     assert report.files_text == f"{written.manifest} (SHA-256 {written.sha256})"
 
 
 def opened(conn: connection, dag_run_id: str) -> SetRef:
-    """Open a run that lists the items, and plan what is nobody's."""
+    """Open a run that lists the items, and plan those of no other run."""
     ref = open_run(conn, dag_run_id)
     enqueue(conn, ref, [item(key) for key in KEYS])
     plan_batches(conn, ref, ALL_LIVE)
@@ -106,7 +106,7 @@ def opened(conn: connection, dag_run_id: str) -> SetRef:
 
 
 def settle(dsn: str, batch_id: int, calls: int | None = None) -> None:
-    """Succeed with the first calls of a batch, of one item each; None: with all."""
+    """Let the first calls of a batch succeed, one item each; None: all calls."""
     with closing(taken(dsn, batch_id=batch_id)) as lease:
         made = calls_of(lease)[:calls]
         lease.settle(Settlement(), made)
@@ -115,7 +115,7 @@ def settle(dsn: str, batch_id: int, calls: int | None = None) -> None:
 
 
 def close(conn: connection, ref: SetRef) -> Report:
-    """Do what close_run does, whatever it says; return the report."""
+    """Do what close_run does, ignoring its errors; return the report."""
     with suppress(RunIncomplete):
         close_run(conn, ref, ALL_LIVE)
     return runs.get_report(conn, ref.run_id)
@@ -127,10 +127,10 @@ def newest_batch(conn: connection) -> int:
         return int((cur.fetchone() or (0,))[0])
 
 
-def test_a_listing_that_ends_before_what_the_survey_saw_is_not_done(
+def test_a_listing_that_ends_before_the_surveys_last_key_is_not_done(
     conn: connection, backfill: Backfill
 ) -> None:
-    """2,500 keys are seen; the first page is listed, and the second comes back empty."""
+    """2,500 keys are seen; the first page is listed, and the second is empty."""
     backfill.serve(2_500)
     ref = backfill.open("run 1")
     backfill.list_partitions(ref)
@@ -146,16 +146,16 @@ def test_a_listing_that_ends_before_what_the_survey_saw_is_not_done(
     "body",
     [b"<ListBucketResult/>", b"<ListBucketResult><IsTruncated>1</IsTruncated></ListBucketResult>"],
 )
-def test_an_answer_that_does_not_say_whether_it_is_the_last_is_no_listing(body: bytes) -> None:
+def test_a_response_without_a_truncation_flag_is_not_a_listing(body: bytes) -> None:
     with pytest.raises(SourceError):
         read_rows(body)
 
 
-def test_a_source_that_had_an_object_and_lists_none_in_any_partition_is_not_complete(
+def test_a_source_with_an_object_whose_partitions_list_none_is_not_complete(
     conn: connection, backfill: Backfill
 ) -> None:
     ref = open_run(conn, partitions=0, source_seen=True)
-    source = Told(None, None)
+    source = Claimed(None, None)
     try:
         for part in list_partitions(conn, ref, backfill.config, source):
             enqueue_partition(conn, ref, part["part_no"], source)
@@ -165,7 +165,7 @@ def test_a_source_that_had_an_object_and_lists_none_in_any_partition_is_not_comp
     assert close(conn, ref).status == "incomplete"
 
 
-def test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed(
+def test_a_cleared_run_is_complete_once_all_it_took_over_is_processed(
     state_dsn: str, conn: connection
 ) -> None:
     close(conn, opened(conn, "first"))
@@ -179,7 +179,7 @@ def test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed(
     assert (report.resumed, report.items_left, report.status) == (8, 0, "complete")
 
 
-def test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete(conn: connection) -> None:
+def test_an_earlier_cleared_set_fails_if_its_run_is_incomplete(conn: connection) -> None:
     first = open_run(conn, "first", max_items=2)
     enqueue(conn, first, [item(key) for key in KEYS])
     plan_batches(conn, first, ALL_LIVE)
@@ -192,7 +192,7 @@ def test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete(conn: 
         conclude(conn, first, GONE, lambda _: None)
 
 
-def test_what_is_planned_for_a_run_that_was_closed_meanwhile_waits_for_nobody(
+def test_items_planned_for_a_run_closed_meanwhile_go_to_the_next_run(
     conn: connection,
 ) -> None:
     """Someone marks a DAG run as failed; notify closes its run before plan_batches is killed."""
@@ -207,7 +207,7 @@ def test_what_is_planned_for_a_run_that_was_closed_meanwhile_waits_for_nobody(
     assert plan_batches(conn, second, GONE) != []
 
 
-def test_a_run_closed_by_an_earlier_set_frees_what_the_later_one_had(
+def test_a_run_closed_by_an_earlier_set_frees_the_items_of_the_later_one(
     conn: connection,
 ) -> None:
     first = open_run(conn, "first", max_items=2)

@@ -1,4 +1,4 @@
-"""The S3 source on a real server: keys as they were put, and buckets that cannot be read."""
+"""The S3 source on a real server: unchanged keys, and unreadable buckets."""
 
 from itertools import count
 from typing import TYPE_CHECKING
@@ -65,7 +65,7 @@ def odd_keys(s3_client: "S3Client", bucket: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("odd_keys")
-def test_every_key_is_listed_as_it_was_put(
+def test_every_key_is_listed_unchanged(
     s3_client: "S3Client", bucket: str, monkeypatch: pytest.MonkeyPatch
 ):
     for module, name, value in [
@@ -86,9 +86,7 @@ def test_every_key_is_listed_as_it_was_put(
         assert facts.modified_at.replace(microsecond=0) == found["LastModified"]
 
 
-def test_the_rows_are_those_that_botocore_reads(
-    s3_client: "S3Client", bucket: str, odd_keys: list[str]
-):
+def test_the_rows_equal_those_of_botocore(s3_client: "S3Client", bucket: str, odd_keys: list[str]):
     items = [item for page in _pages(_source(s3_client, bucket)) for item in page.items]
     contents = s3_client.list_objects_v2(Bucket=bucket)["Contents"]
     assert len(contents) == len(odd_keys)
@@ -134,7 +132,7 @@ def test_a_missing_bucket_is_named(s3_client: "S3Client"):
         _source(s3_client, "no-such-bucket").check()
 
 
-def test_a_server_that_is_not_there_is_worth_another_try(aws_session: boto3.Session):
+def test_an_unreachable_server_is_retried(aws_session: boto3.Session):
     client = aws_session.client("s3", endpoint_url="http://127.0.0.1:9")
     with pytest.raises(SourceError, match="could not be listed"):
         _source(client, "b").check()

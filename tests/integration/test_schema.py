@@ -1,4 +1,4 @@
-"""The schema names what must hold."""
+"""The schema names its constraints."""
 
 import re
 from contextlib import closing
@@ -6,8 +6,8 @@ from contextlib import closing
 from retrofill.state.connection import connect
 
 
-def test_each_constraint_has_a_name_that_somebody_chose(state_dsn: str) -> None:
-    """Apart from keys: Postgres names those by table and columns."""
+def test_each_constraint_has_a_chosen_name(state_dsn: str) -> None:
+    """Except keys: Postgres names those by table and columns."""
     with closing(connect(state_dsn)) as conn, conn, conn.cursor() as cur:
         cur.execute(
             "SELECT conname FROM pg_constraint WHERE connamespace = 'retrofill'::regnamespace"

@@ -1,4 +1,4 @@
-"""Screening on a real Postgres: what is new, what is known, and the races between them."""
+"""Screening on a real Postgres: new and known items, and the races between them."""
 
 import threading
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_a_partition_read_by_two_tasks_counts_each_chunk_once(conn: connection) 
 
 
 def test_a_chunk_waits_for_the_other_run_of_its_job(state_dsn: str, conn: connection) -> None:
-    """Two runs screen the same new items at once; a lock is held in the middle of the first."""
+    """Two runs screen the same new items at once; the first holds a lock meanwhile."""
     first, second = open_run(conn, "one"), open_run(conn, "two")
     items = [item("a"), item("b")]
     outcome: list[tuple[int, int, bool]] = []
@@ -106,9 +106,7 @@ def test_a_chunk_waits_for_the_other_run_of_its_job(state_dsn: str, conn: connec
     assert keys_in(conn, "in_process") == ["a", "b"]
 
 
-def test_an_item_that_is_settled_during_the_chunk_is_known(
-    state_dsn: str, conn: connection
-) -> None:
+def test_an_item_settled_during_the_chunk_is_known(state_dsn: str, conn: connection) -> None:
     """The race of two-table screening: in process at the start, in results at the end."""
     enqueue(conn, open_run(conn), [item("a")])
     ref = open_run(conn, "second")
@@ -130,7 +128,7 @@ def test_an_item_that_is_settled_during_the_chunk_is_known(
 
 
 def test_items_that_any_statement_adds_are_known(conn: connection) -> None:
-    """As redrive does, or a person: whoever adds items need not know of extents."""
+    """Like a redrive or manual SQL, which add items without knowledge of extents."""
     known = "zcamkyb"
     ref = open_run(conn, partitions=len(known))
     items = [item(key) for key in known[:5]]
@@ -160,10 +158,10 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS added (seq, run_id, key)
 """
 
 
-def test_an_extent_is_a_stretch_without_holes_and_of_one_run(conn: connection) -> None:
+def test_an_extent_has_no_holes_and_one_run(conn: connection) -> None:
     open_run(conn)
     with conn, conn.cursor() as cur:
-        # Neither in order, nor without holes, nor of one run, nor between two ten thousands.
+        # Out of order, with holes, of several runs, and across a multiple of ten thousand.
         numbers = [9_999, 2, 1, 10_000, 5, 3, 4, 10_001]
         cur.execute(ADD, (numbers, [1, 1, 1, 1, 1, 2, 2, 1], list("hbagedci")))
         cur.execute(
@@ -179,8 +177,8 @@ def test_an_extent_is_a_stretch_without_holes_and_of_one_run(conn: connection) -
         ]
 
 
-def test_a_number_is_not_used_again(conn: connection) -> None:
-    """Nor the items of an extent be in another one, too: they would be planned twice."""
+def test_a_number_is_never_reused(conn: connection) -> None:
+    """And an extent's items are in no other extent: otherwise they would be planned twice."""
     open_run(conn)
     with conn, conn.cursor() as cur:
         cur.execute(ADD, ([1, 2, 3], [1, 1, 1], list("abc")))
@@ -189,8 +187,8 @@ def test_a_number_is_not_used_again(conn: connection) -> None:
         conn.cursor().execute(ADD, ([2], [1], ["d"]))
 
 
-def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) -> None:
-    """Chunks of other keys come between those of neighbouring ones, and of another job."""
+def test_neighbours_by_key_need_not_be_neighbours_by_number(conn: connection) -> None:
+    """Chunks of other keys and other jobs come between those of neighbouring keys."""
     first = open_run(conn, partitions=3)
     enqueue(conn, first, [item(key) for key in "adg"])
     enqueue(conn, first, [item(key) for key in "xyz"], part_no=1)
@@ -203,7 +201,7 @@ def test_an_items_neighbours_by_key_may_be_anywhere_by_number(conn: connection) 
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(keys=st.sets(st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1)))
-def test_every_key_comes_back_as_it_was(conn: connection, keys: set[str]) -> None:
+def test_every_key_is_read_back_unchanged(conn: connection, keys: set[str]) -> None:
     with conn, conn.cursor() as cur:
         cur.execute("TRUNCATE retrofill.in_process, retrofill.run CASCADE")
     ref = open_run(conn, "again")

@@ -1,4 +1,4 @@
-"""What is missing before runs can be made, and what to copy: on a real Postgres, with roles."""
+"""Missing setup and the fixes to copy, on a real Postgres with roles."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bare(postgres: Postgres) -> Iterator[str]:
-    """A database without a schema; the URI of its owner, who may make one."""
+    """A database without a schema; the URI of its owner, who may create one."""
     administrator = postgres.dsn("postgres")
     say(administrator, "CREATE ROLE founder LOGIN PASSWORD 'test'")
     say(administrator, "CREATE DATABASE founded OWNER founder TEMPLATE template0")
@@ -69,7 +69,7 @@ def bare(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def runtime(bare: str, postgres: Postgres) -> Iterator[str]:
-    """The URI of a role of that database that has no rights in it."""
+    """The URI of a role without privileges in that database."""
     administrator = postgres.dsn("postgres")
     say(administrator, "CREATE ROLE runs LOGIN PASSWORD 'test'")
     try:
@@ -95,7 +95,7 @@ def only(found: Setup) -> Finding:
 
 
 def changed(**facts: object) -> Finding:
-    """Return what is found where these facts of Airflow's server are other than they should be."""
+    """Return the findings if these facts of Airflow's server differ from good ones."""
     assert GOOD.server is not None
     return only(look(GOOD._replace(server=GOOD.server._replace(**facts))))
 
@@ -105,19 +105,17 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda uri: monkeypatch.setenv(VARIABLE, uri)
 
 
-def test_nothing_is_missing_where_all_is_there(
-    named: Callable[[str], None], state_dsn: str
-) -> None:
+def test_a_complete_setup_has_no_findings(named: Callable[[str], None], state_dsn: str) -> None:
     named(state_dsn)
     found = look()
     assert (found.ready, found.findings, found.notices) == (True, [], [])
     assert found.state is not None
-    told = parse_dsn(state_dsn)
-    assert (found.state.database, found.state.role) == (told["dbname"], told["user"])
+    planned = parse_dsn(state_dsn)
+    assert (found.state.database, found.state.role) == (planned["dbname"], planned["user"])
     assert found.state.schema_version == OWN
 
 
-def test_a_connection_that_is_not_there_is_shown_as_it_should_be(
+def test_a_missing_connection_is_shown_with_an_example(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
@@ -137,7 +135,7 @@ def test_a_connection_that_is_not_there_is_shown_as_it_should_be(
         (f"postgresql://r:{PASSWORD}@127.0.0.1/r?colour=red", "is none of Postgres"),
     ],
 )
-def test_a_connection_that_is_malformed_is_told_without_its_password(
+def test_a_malformed_connection_is_reported_without_its_password(
     named: Callable[[str], None], uri: str, what: str
 ) -> None:
     named(uri)
@@ -148,7 +146,7 @@ def test_a_connection_that_is_malformed_is_told_without_its_password(
     assert PASSWORD not in "\n".join(one.lines())
 
 
-def test_a_server_that_is_away_is_told_with_its_place(named: Callable[[str], None]) -> None:
+def test_an_unreachable_server_is_reported_with_its_address(named: Callable[[str], None]) -> None:
     named(f"postgresql://runs:{PASSWORD}@127.0.0.1:1/founded")
     one = only(look())
     assert one.blocks
@@ -158,14 +156,14 @@ def test_a_server_that_is_away_is_told_with_its_place(named: Callable[[str], Non
     assert PASSWORD not in "\n".join(one.lines())
 
 
-def test_a_host_that_nobody_knows_is_told(named: Callable[[str], None]) -> None:
+def test_an_unknown_host_is_reported(named: Callable[[str], None]) -> None:
     named("postgresql://r:r@no-such-host.invalid/r")
     assert (
         only(look()).todo == "correct the host of the connection: this machine knows no such name"
     )
 
 
-def test_a_database_that_is_not_there_comes_with_its_statement(
+def test_a_missing_database_is_reported_with_its_statement(
     named: Callable[[str], None], postgres: Postgres
 ) -> None:
     administrator = postgres.dsn("postgres")
@@ -179,7 +177,7 @@ def test_a_database_that_is_not_there_comes_with_its_statement(
         say(administrator, 'DROP DATABASE "no""where" WITH (FORCE)')
 
 
-def test_a_missing_schema_leads_to_the_dag_that_makes_it(
+def test_a_missing_schema_links_to_the_dag_that_creates_it(
     named: Callable[[str], None], bare: str
 ) -> None:
     named(bare)
@@ -189,7 +187,7 @@ def test_a_missing_schema_leads_to_the_dag_that_makes_it(
     assert "python -m retrofill db migrate" in one.todo
 
 
-def test_an_older_and_a_newer_schema_are_told(named: Callable[[str], None], state_dsn: str) -> None:
+def test_older_and_newer_schemas_are_reported(named: Callable[[str], None], state_dsn: str) -> None:
     named(state_dsn)
     say(state_dsn, "UPDATE retrofill.migration SET number = number - 1")
     assert only(look()).dag_id == "raise_it"
@@ -199,7 +197,7 @@ def test_an_older_and_a_newer_schema_are_told(named: Callable[[str], None], stat
     assert one.dag_id == ""
 
 
-def test_the_grants_that_are_told_are_those_that_are_missing(
+def test_the_shown_grants_are_the_missing_ones(
     named: Callable[[str], None], bare: str, runtime: str
 ) -> None:
     named(bare)
@@ -221,7 +219,7 @@ def test_the_grants_that_are_told_are_those_that_are_missing(
     assert "SELECT ON retrofill.migration" in only(look()).text
 
 
-def test_no_region_of_aws_is_told_and_holds_nothing_up(
+def test_a_missing_aws_region_is_reported_and_blocks_nothing(
     named: Callable[[str], None], state_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named(state_dsn)
@@ -248,7 +246,7 @@ def test_no_region_of_aws_is_told_and_holds_nothing_up(
         ),
     ],
 )
-def test_a_setting_that_is_missing_is_told_as_a_variable(
+def test_a_missing_setting_is_shown_as_a_variable(
     named: Callable[[str], None], state_dsn: str, facts: dict[str, object], text: str
 ) -> None:
     named(state_dsn)
@@ -268,15 +266,13 @@ def test_tasks_elsewhere_find_the_api_server_by_either_setting(
     assert look(here).findings == []
 
 
-def test_what_airflow_knows_of_our_dags_is_told(
-    named: Callable[[str], None], state_dsn: str
-) -> None:
+def test_airflows_view_of_our_dags_is_shown(named: Callable[[str], None], state_dsn: str) -> None:
     named(state_dsn)
     assert GOOD.server is not None
     source, maintenance, migration = GOOD.server.dags
     assert "shows no DAG" in changed(dags=[maintenance, migration]).what
     off = changed(dags=[source, maintenance._replace(is_paused=True), migration])
-    assert (off.dag_id, off.todo) == ("keep", "switch it on")
+    assert (off.dag_id, off.todo) == ("keep", "unpause it")
     assert "photos" in changed(dags=[source._replace(is_paused=True), maintenance, migration]).what
     broken = changed(broken={"photos.py": "ImportError: no"})
     assert broken.what == "Airflow cannot import photos.py: ImportError: no"
@@ -284,7 +280,7 @@ def test_what_airflow_knows_of_our_dags_is_told(
     assert changed(default_pool_slots=0).blocks
 
 
-def test_what_holds_all_up_comes_first(named: Callable[[str], None], bare: str) -> None:
+def test_blocking_findings_come_first(named: Callable[[str], None], bare: str) -> None:
     named(bare)
     found = look(GOOD._replace(base_url="", notices=("Airflow 3.1 does not.",)))
     assert [one.blocks for one in found.findings] == [True, False]
@@ -292,20 +288,20 @@ def test_what_holds_all_up_comes_first(named: Callable[[str], None], bare: str) 
     assert found.state is None
 
 
-def test_a_migration_by_the_owner_sets_all_up(
+def test_a_migration_by_the_owner_sets_everything_up(
     named: Callable[[str], None], bare: str, runtime: str
 ) -> None:
     named(runtime)
     dry = MigrationParams(dry_run=True, grant=True, reader_role="looks")
-    told = migrate_state(bare, dry, "runs")
-    assert (told["version"], told["pending"]) == (0, [one.name for one in migrations()])
-    assert (told["applied"], told["granted"]) == ([], False)
+    planned = migrate_state(bare, dry, "runs")
+    assert (planned["version"], planned["pending"]) == (0, [one.name for one in migrations()])
+    assert (planned["applied"], planned["granted"]) == ([], False)
     assert not has_schema(bare)
     asked = MigrationParams(grant=True, forget=True)
     done = migrate_state(bare, asked, "runs")
-    assert (done["applied"], done["granted"]) == (told["pending"], True)
+    assert (done["applied"], done["granted"]) == (planned["pending"], True)
     assert look().ready
-    assert told["grants"] != done["grants"]
+    assert planned["grants"] != done["grants"]
     again = migrate_state(bare, asked, "runs")
     assert (again["pending"], again["applied"], again["version"]) == ([], [], OWN)
     with closing(connect(runtime)) as conn, conn, conn.cursor() as cur:
@@ -322,7 +318,7 @@ def test_two_migrations_at_once_apply_each_step_once(bare: str, runtime: str) ->
     assert all(one["granted"] for one in done)
 
 
-def test_a_role_that_may_not_migrate_or_is_not_there_is_told(bare: str, runtime: str) -> None:
+def test_a_role_that_cannot_migrate_or_is_missing_is_reported(bare: str, runtime: str) -> None:
     with pytest.raises(StateUnfit, match="to migrate, connect as the owner"):
         migrate_state(runtime, MigrationParams(), "runs")
     with pytest.raises(StateUnfit, match=r'role "nobody" does not exist\n.*create the role first'):
@@ -333,7 +329,7 @@ def test_a_role_that_may_not_migrate_or_is_not_there_is_told(bare: str, runtime:
             migrate_state(bare, MigrationParams(dry_run=dry_run), "runs")
 
 
-def test_what_is_said_of_another_connection_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finding_about_another_connection_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_OWNER", f"postgresql://o:{PASSWORD}@127.0.0.1:1/r")
     asked = MigrationParams(conn_id="owner")
     with pytest.raises(StateUnavailable, match=r"connection owner") as found:
@@ -343,7 +339,7 @@ def test_what_is_said_of_another_connection_names_it(monkeypatch: pytest.MonkeyP
         wiring().state_dsn("founder")
 
 
-def test_a_task_says_what_the_page_says(
+def test_a_task_logs_what_the_page_shows(
     named: Callable[[str], None], bare: str, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def require_same() -> None:

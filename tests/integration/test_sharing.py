@@ -1,4 +1,4 @@
-"""The cap that runs of one function share, over tasks of several jobs, on a real Postgres."""
+"""The cap that runs of one function share, with tasks of several jobs, on a real Postgres."""
 
 import random
 import threading
@@ -52,7 +52,7 @@ def execute(conn: connection, statement: str) -> None:
 
 
 def open_runs(conn: connection, *caps: int | None, items: int = 30, tasks: int = 3) -> list[SetRef]:
-    """Open a run of a job of its own for each cap, of so many batches; all call one function."""
+    """Open a run of its own job for each cap, with `tasks` batches; all call one function."""
     opened = []
     for number, cap in enumerate(caps, 1):
         job = open_job(conn, f"job {number}")
@@ -72,7 +72,7 @@ def take(leases: list[BatchLease], dsn: str, *numbers: int) -> None:
 
 
 def asked(leases: list[BatchLease], in_flight: list[int], times: int = 6) -> list[int]:
-    """Have each task ask so often, and send what it may."""
+    """Let each task ask `times` times and send as many calls as it may."""
     for _ in range(times):
         for at, lease in enumerate(leases):
             in_flight[at] = lease.allot(50, in_flight[at]).concurrency
@@ -100,7 +100,7 @@ def test_tasks_of_two_jobs_divide_the_cap_by_priority(
     assert sum(asked(leases[:3], held[:3])) == CAP, "the other run has nothing left"
 
 
-def test_the_lowest_cap_counts_as_soon_as_it_is_set(
+def test_the_lowest_cap_applies_as_soon_as_it_is_set(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     open_runs(conn, 40, 40, None)
@@ -142,13 +142,13 @@ def test_calls_of_a_task_that_is_gone_count_for_other_runs(
         case "closed":
             batches.release_run(conn, first.run_id)
             close(conn, first.run_id, complete=False)
-    # The silent one may have sent all that it was given.
+    # The silent task may have sent all that it was granted.
     assert other.allot(50, 0).concurrency == CAP - (10 if way == "silent" else 8)
     execute(conn, "UPDATE retrofill.batch SET orphans_until = now(), allotted = 0")
     assert other.allot(50, 0).concurrency == CAP
 
 
-def test_a_run_without_the_cap_locks_and_asks_for_nothing_more(
+def test_a_run_without_the_cap_takes_no_further_locks(
     state_dsn: str, conn: connection, leases: list[BatchLease]
 ) -> None:
     open_runs(conn, None, CAP)
@@ -159,8 +159,8 @@ def test_a_run_without_the_cap_locks_and_asks_for_nothing_more(
             (f"{FUNCTION.kind} {FUNCTION.name}",),
         )
         assert leases[0].allot(50, 0).concurrency == 50
-        with ThreadPoolExecutor(1) as beside:
-            waits = beside.submit(leases[1].allot, 50, 0)
+        with ThreadPoolExecutor(1) as executor:
+            waits = executor.submit(leases[1].allot, 50, 0)
             while not _is_waited_for(conn):
                 assert not waits.done()
             held.rollback()
@@ -173,7 +173,7 @@ def _is_waited_for(conn: connection) -> bool:
         return cur.fetchone() == (1,)
 
 
-def test_tasks_that_ask_at_once_never_pass_the_cap(state_dsn: str, conn: connection) -> None:
+def test_tasks_that_ask_together_never_exceed_the_cap(state_dsn: str, conn: connection) -> None:
     open_runs(conn, CAP, CAP)
     in_flight: Counter[int] = Counter()
     together = threading.Lock()
@@ -190,8 +190,8 @@ def test_tasks_that_ask_at_once_never_pass_the_cap(state_dsn: str, conn: connect
                     assert in_flight.total() <= CAP
             in_flight[number] = 0
 
-    with ThreadPoolExecutor(6) as beside:
-        list(beside.map(work, range(1, 7)))
+    with ThreadPoolExecutor(6) as executor:
+        list(executor.map(work, range(1, 7)))
 
 
 @pytest.fixture
@@ -201,22 +201,22 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 
 
 @pytest.mark.faults
-def test_the_function_itself_sees_the_cap_kept_and_used(
+def test_the_function_sees_that_the_cap_is_kept_and_used(
     state_dsn: str, conn: connection, endpoint: ScriptedEndpoint
 ) -> None:
-    """Two jobs of two tasks each; the one with twice the priority ends first."""
+    """Two jobs with two tasks each; the one with twice the priority ends first."""
     open_runs(conn, CAP, CAP, items=1_200, tasks=2)
     change_limits(conn, 1, priority=20)
-    with ThreadPoolExecutor(4) as beside:
+    with ThreadPoolExecutor(4) as executor:
         work = [
-            beside.submit(invoke, state_dsn, endpoint, batch_id=number, timeout_s=3)
+            executor.submit(invoke, state_dsn, endpoint, batch_id=number, timeout_s=3)
             for number in range(1, 5)
         ]
         assert sum(task.result()["succeeded"] for task in work) == 2_400
     assert endpoint.stats().max_in_flight <= CAP
     calls = sorted(endpoint.calls(), key=lambda call: call.arrived_at)
     last_of_first = max(at for at, call in enumerate(calls) if call.keys[0].startswith("k1-"))
-    # Tasks need some turns to find their parts, and at the end to learn that others are gone.
+    # Tasks need some turns to find their parts, and to learn at the end that others are gone.
     both = Counter(call.keys[0][:2] for call in calls[600 : last_of_first - 300])
     assert 1.6 < both["k1"] / both["k2"] < 2.4
     alone = calls[last_of_first + 150 : -150]

@@ -1,4 +1,4 @@
-"""The embedded stack: what it promises to whoever starts it, and what its servers can do."""
+"""The embedded stack: what it promises, and what its servers can do."""
 
 import io
 import json
@@ -49,8 +49,8 @@ def handler(event, context):
         boto3.client("s3").put_object(Bucket="stack-events", Key="event", Body=text)
     return {"function": context.function_name}
 """
-# Ends on no signal; has a child in a process group of its own that writes its title over its
-# environment, as Airflow's tasks do, and a child in a session of its own.
+# Ignores signals; has a child in its own process group that overwrites its environment with a
+# title, like Airflow's tasks, and a child in its own session.
 STUBBORN = """
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -66,7 +66,7 @@ exec(stay)
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder with a path short enough for a socket in it; pytest's own are too long on macOS."""
+    """A folder whose path is short enough for a socket; pytest's are too long on macOS."""
     with tempfile.TemporaryDirectory(prefix="stack-") as folder:
         yield Path(folder).resolve()
 
@@ -89,7 +89,7 @@ def function(lambda_client: "LambdaClient") -> Iterator[str]:
 
 
 def listening_at(process: psutil.Process) -> set[tuple[str, int]]:
-    """Return the addresses at which a process listens, unless it has ended by itself."""
+    """Return the addresses at which a process listens, unless it has ended."""
     with suppress(psutil.NoSuchProcess):
         return {
             (connection.laddr.ip, connection.laddr.port)
@@ -100,17 +100,15 @@ def listening_at(process: psutil.Process) -> set[tuple[str, int]]:
 
 
 def eventually(found: Callable[[], bytes | None]) -> bytes:
-    """Call until it gives something."""
+    """Call until it returns something."""
     for _ in range(1_200):
         if result := found():
             return result
         time.sleep(0.05)
-    pytest.fail("nothing came")
+    pytest.fail("it returned nothing")
 
 
-def test_a_function_runs_and_can_be_tried_without_running(
-    lambda_client: "LambdaClient", function: str
-) -> None:
+def test_a_function_runs_and_accepts_dry_runs(lambda_client: "LambdaClient", function: str) -> None:
     version = lambda_client.publish_version(FunctionName=function)
     assert lambda_client.invoke(FunctionName=function, InvocationType="DryRun")["StatusCode"] == 204
     answer = lambda_client.invoke(FunctionName=function, Qualifier=version["Version"], Payload="{}")
@@ -118,7 +116,7 @@ def test_a_function_runs_and_can_be_tried_without_running(
     assert answer["ExecutedVersion"] == version["Version"]
 
 
-def test_a_failing_function_says_so(lambda_client: "LambdaClient", function: str) -> None:
+def test_a_failing_function_returns_its_error(lambda_client: "LambdaClient", function: str) -> None:
     answer = lambda_client.invoke(FunctionName=function, Payload='{"fail": true}')
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorMessage"] == "as asked"
@@ -159,7 +157,7 @@ def test_a_bucket_calls_its_function(
     assert record["s3"]["object"]["size"] == 5
 
 
-def test_a_listing_starts_where_it_is_told(s3_client: "S3Client") -> None:
+def test_a_listing_starts_after_the_given_key(s3_client: "S3Client") -> None:
     s3_client.create_bucket(Bucket="stack-list")
     for number in range(6):
         s3_client.put_object(Bucket="stack-list", Key=f"k/{number}", Body=b"")
@@ -179,7 +177,7 @@ def test_a_topic_reaches_its_queue(sns_client: "SNSClient", sqs_client: "SQSClie
     assert json.loads(message["Body"])["Message"] == "done"
 
 
-def test_a_database_belongs_to_its_own_role(postgres: Postgres) -> None:
+def test_each_database_belongs_to_its_own_role(postgres: Postgres) -> None:
     postgres.ensure_database("stack_owned")
     postgres.ensure_database("stack_owned")
     connection = psycopg2.connect(postgres.dsn("stack_owned", role="stack_owned"))
@@ -231,7 +229,7 @@ with supervised(Path(sys.argv[1]), {"group": [sleeper]}) as supervisor:
 """
 
 
-def test_what_is_supervised_ends_with_a_stack_that_is_killed(tmp_path: Path) -> None:
+def test_supervised_programs_end_with_a_killed_stack(tmp_path: Path) -> None:
     with subprocess.Popen(  # noqa: S603  our own code
         [sys.executable, "-c", ABANDONED, str(tmp_path)], stdout=subprocess.PIPE, text=True
     ) as stack:
@@ -244,7 +242,7 @@ def test_what_is_supervised_ends_with_a_stack_that_is_killed(tmp_path: Path) -> 
         assert left == []
 
 
-def test_who_waits_hears_how_long_already(tmp_path: Path) -> None:
+def test_waiting_shows_the_elapsed_time(tmp_path: Path) -> None:
     program = Program("slow", [sys.executable, "-c", "import time; time.sleep(600)"])
     said: list[str] = []
     with supervised(tmp_path, {"group": [program]}) as supervisor:
@@ -254,13 +252,13 @@ def test_who_waits_hears_how_long_already(tmp_path: Path) -> None:
     assert str(tmp_path / "logs") in said[0]
 
 
-def test_the_stack_says_what_is_particular_to_it_and_what_comes_next(tmp_path: Path) -> None:
+def test_the_stack_prints_its_facts_and_the_next_steps(tmp_path: Path) -> None:
     said = welcome(Settings.from_environment({"RETROFILL_STACK_DIR": str(tmp_path)}))
-    assert "calls of one function run in turn" in said
-    assert re.search(r"next  make demo.*/dags/retrofill_s3", said)
+    assert "it runs one call of a function at a time" in said
+    assert re.search(r"next  run make demo.*/dags/retrofill_s3", said)
 
 
-def test_a_program_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_a_program_that_ends_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     program = Program("broken", [sys.executable, "-c", "raise SystemExit('no such thing')"])
     with supervised(tmp_path, {"group": [program]}) as supervisor:
         supervisor.start("group")
@@ -268,7 +266,7 @@ def test_a_program_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) ->
             supervisor.wait("it", lambda: False, within_s=60)
 
 
-def test_a_program_gets_its_environment_as_it_is(tmp_path: Path) -> None:
+def test_a_program_gets_its_environment_unchanged(tmp_path: Path) -> None:
     values = {"JSON": '{"a": "b,c=d"}', "PERCENT": "100% %(x)s", "QUOTE": "it's", "EMPTY": ""}
     code = f"import json, os, time; print(json.dumps([os.environ[n] for n in {list(values)}]),"
     code += " flush=True); time.sleep(60)"
@@ -281,10 +279,10 @@ def test_a_program_gets_its_environment_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ['it\'s "so"', "a ;b", "a #b", "a\nb"])
-def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) -> None:
+def test_values_that_supervisord_would_change_are_refused(tmp_path: Path, value: str) -> None:
     program = Program("garbled", ["true"], {"NAME": value})
     with (
-        pytest.raises(StackError, match="cannot be given to supervisord"),
+        pytest.raises(StackError, match="supervisord cannot take a value"),
         supervised(tmp_path, {"group": [program]}),
     ):
         pytest.fail("it was started")
@@ -293,15 +291,21 @@ def test_what_supervisord_would_garble_is_refused(tmp_path: Path, value: str) ->
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"RETROFILL_AWS_PORT": "http"}, "RETROFILL_AWS_PORT is 'http': a port is a number"),
-        ({"RETROFILL_AWS_PORT": "65536"}, "RETROFILL_AWS_PORT is '65536': a port is a number"),
+        (
+            {"RETROFILL_AWS_PORT": "http"},
+            "RETROFILL_AWS_PORT: 'http' is not allowed; give a whole number",
+        ),
+        (
+            {"RETROFILL_AWS_PORT": "65536"},
+            "RETROFILL_AWS_PORT: '65536' is not allowed; give a whole number",
+        ),
         (
             {"RETROFILL_AWS_PORT": "8080"},
             "RETROFILL_AIRFLOW_PORT and RETROFILL_AWS_PORT are both 8080",
         ),
     ],
 )
-def test_a_port_that_cannot_be_is_refused(environ: dict[str, str], message: str) -> None:
+def test_an_impossible_port_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(StackError, match=message):
         Ports.from_environment(environ)
 
@@ -310,14 +314,14 @@ def settings_of(directory: Path, **environ: str) -> Settings:
     return Settings.from_environment({"RETROFILL_STACK_DIR": str(directory), **environ})
 
 
-def test_secrets_are_made_once_and_kept_private(tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_kept_private(tmp_path: Path) -> None:
     secrets = settings_of(tmp_path).secrets
     assert settings_of(tmp_path).secrets == secrets
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
 def open_to_others(directory: Path) -> list[str]:
-    """Return what is in a folder, and the folder, if others than its owner get anything of it."""
+    """Return the folder and its files that others than the owner can access."""
     return [
         f"{stat.filemode(mode)} {path}"
         for path in (directory, *directory.rglob("*"))
@@ -345,7 +349,7 @@ def test_a_folder_that_was_open_is_closed_to_others(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     mode = tmp_path.stat().st_mode
-    with pytest.raises(StackError, match="holds files, and none of a stack: set RETROFILL_STACK_D"):
+    with pytest.raises(StackError, match="has files that are not a stack's: set RETROFILL_STACK_D"):
         settings_of(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letters"]
     assert tmp_path.stat().st_mode == mode
@@ -360,7 +364,7 @@ def test_aws_is_the_emulator_unless_it_is_set(tmp_path: Path) -> None:
     assert (connected.aws_embedded, connected.aws_endpoint_url) == (False, "")
 
 
-def test_connections_that_are_set_win(tmp_path: Path) -> None:
+def test_given_connections_override_the_stacks(tmp_path: Path) -> None:
     environ = {
         "AIRFLOW_CONN_RETROFILL_STATE": "postgresql://elsewhere/state",
         "AWS_ENDPOINT_URL_LAMBDA": "http://127.0.0.1:9",
@@ -374,19 +378,21 @@ def test_connections_that_are_set_win(tmp_path: Path) -> None:
     assert aws["extra"]["service_config"] == {"lambda": {"endpoint_url": "http://127.0.0.1:9"}}
 
 
-def test_an_executor_that_the_stack_does_not_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="RETROFILL_EXECUTOR is 'kubernetes': allowed are local"):
+def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        StackError, match="RETROFILL_EXECUTOR: 'kubernetes' is not allowed; give local or celery"
+    ):
         settings_of(tmp_path, RETROFILL_EXECUTOR="kubernetes")
 
 
-def test_celery_has_a_broker_and_workers_that_know_where_the_api_server_is(
+def test_celery_has_a_broker_and_workers_know_the_api_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_of(tmp_path, RETROFILL_EXECUTOR="celery")
     variables = airflow.variables(settings, {})
     assert variables["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
-    told = variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
-    assert told == f"{settings.airflow_url}/execution/"
+    url = variables["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert url == f"{settings.airflow_url}/execution/"
     monkeypatch.setattr("stack.celery.has_provider", lambda: True)
     monkeypatch.setattr("stack.celery.redis_server", lambda: "redis-server")
     groups = airflow.groups(settings)
@@ -398,10 +404,10 @@ def test_celery_has_a_broker_and_workers_that_know_where_the_api_server_is(
     ("lacking", "message"),
     [
         ("has_provider", "has no Celery: start the stack with make up EXECUTOR=celery"),
-        ("redis_server", "there is no redis-server for this machine"),
+        ("redis_server", "there is no redis-server in the package"),
     ],
 )
-def test_what_celery_lacks_is_said_before_anything_starts(
+def test_missing_packages_of_celery_are_reported_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, message: str
 ) -> None:
     monkeypatch.setattr("stack.celery.has_provider", lambda: lacking != "has_provider")
@@ -422,7 +428,7 @@ def up(directory: Path, **environ: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         free = {f"RETROFILL_{name}_PORT": str(free_port()) for name in ("AIRFLOW", "AWS")}
@@ -437,7 +443,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 
 
 def assert_private(directory: Path) -> None:
-    """Make sure that nobody but the user, and root's Postgres, gets into a stack's folder."""
+    """Check that only the user, and root's Postgres, can access a stack's folder."""
     left_open = open_to_others(directory)
     if os.geteuid() == 0:
         assert left_open.pop(0) == f"drwx--x--- {directory}"
@@ -448,7 +454,7 @@ def assert_private(directory: Path) -> None:
 @pytest.mark.faults
 @pytest.mark.stack
 @pytest.mark.timeout(400)
-def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trace(
+def test_the_whole_stack_starts_privately_on_loopback_and_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("AIRFLOW", "POSTGRES", "AWS")
@@ -461,7 +467,7 @@ def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trac
     (directory / "logs").mkdir()
     (directory / "logs" / "airflow.log").touch()
     for path in (directory, *directory.rglob("*")):
-        path.chmod(0o777)  # as a stack of former times may have left it
+        path.chmod(0o777)  # as an earlier version of the stack may have left it
     process = up(directory, **environ)
     try:
         assert process.stdout is not None
@@ -474,13 +480,13 @@ def test_the_whole_stack_comes_up_on_loopback_in_private_and_goes_without_a_trac
         login = {"username": settings.user, "password": settings.password}
         httpx.post(f"{settings.airflow_url}/auth/token", json=login).raise_for_status()
         second, _ = up(directory, **environ).communicate(timeout=120)
-        assert "runs already" in second
+        assert "is already running" in second
         monkeypatch.setenv("RETROFILL_STACK_DIR", str(directory))
         with running_stack() as joined:
             assert joined.ports == settings.ports
         expected = {("127.0.0.1", int(port)) for port in ports.values()}
         for _ in range(600):
-            # A program may just be starting another process.
+            # A program may be starting another process.
             started = psutil.Process(process.pid).children(recursive=True)
             listening = set().union(*map(listening_at, started))
             assert listening <= expected

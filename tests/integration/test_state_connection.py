@@ -1,4 +1,4 @@
-"""The connection of the state: as its fields are now, joined with what we set ourselves."""
+"""The connection of the state: its current fields, combined with our settings."""
 
 import json
 import os
@@ -41,17 +41,17 @@ Define = Callable[..., None]
 
 @pytest.fixture
 def define(monkeypatch: pytest.MonkeyPatch, state_dsn: str) -> Define:
-    """Return what makes fields Airflow's connection to the state."""
-    told = parse_dsn(state_dsn)
+    """Return a function that defines Airflow's connection to the state from fields."""
+    parsed = parse_dsn(state_dsn)
 
     def defined(*, extra: dict[str, Any], **fields: object) -> None:
         usual = {
             "conn_type": "postgres",
-            "host": told["host"],
-            "port": told["port"],
-            "schema": told["dbname"],
-            "login": told["user"],
-            "password": told["password"],
+            "host": parsed["host"],
+            "port": parsed["port"],
+            "schema": parsed["dbname"],
+            "login": parsed["user"],
+            "password": parsed["password"],
         }
         monkeypatch.setenv(VARIABLE, json.dumps({**usual, **fields, "extra": extra}))
 
@@ -65,11 +65,11 @@ def shown(conn: connection, name: str) -> str:
 
 
 def each_wiring() -> tuple[Wiring, Wiring]:
-    """Return Airflow's connections, and those of the environment without it."""
+    """Return Airflow's connections, and those of the environment without Airflow."""
     return wiring(), Wiring(EnvironmentConnections())
 
 
-def test_what_the_connection_says_is_joined_with_what_we_set(define: Define) -> None:
+def test_fields_of_the_connection_are_combined_with_our_settings(define: Define) -> None:
     define(extra={
         "connect_timeout": 7,
         "keepalives": True,
@@ -81,16 +81,16 @@ def test_what_the_connection_says_is_joined_with_what_we_set(define: Define) -> 
     })  # fmt: skip
     for wire in each_wiring():
         with wire.open_state() as conn:
-            told = conn.info.dsn_parameters
-            assert (told["connect_timeout"], told["keepalives"]) == ("7", "1")
-            assert (told["keepalives_idle"], told["keepalives_interval"]) == ("40", "10")
+            parsed = conn.info.dsn_parameters
+            assert (parsed["connect_timeout"], parsed["keepalives"]) == ("7", "1")
+            assert (parsed["keepalives_idle"], parsed["keepalives_interval"]) == ("40", "10")
             assert shown(conn, "application_name") == "our backfill, nightly"
             assert shown(conn, "statement_timeout") == "7min"
             assert shown(conn, "search_path") == "pg_catalog"
             assert shown(conn, "idle_in_transaction_session_timeout") == "1min"
 
 
-def test_what_it_does_not_say_is_as_we_set_it(define: Define, postgres: Postgres) -> None:
+def test_missing_fields_get_our_settings(define: Define, postgres: Postgres) -> None:
     define(extra={})
     with open_state() as conn:
         owner, database = conn.info.user, conn.info.dbname
@@ -110,7 +110,9 @@ def test_what_it_does_not_say_is_as_we_set_it(define: Define, postgres: Postgres
 @pytest.mark.parametrize(
     "said", [{"client_encoding": "LATIN1"}, {"options": "-c client_encoding=LATIN1"}]
 )
-def test_keys_keep_their_encoding_whatever_it_says(define: Define, said: dict[str, str]) -> None:
+def test_keys_keep_their_encoding_whatever_the_connection_sets(
+    define: Define, said: dict[str, str]
+) -> None:
     define(extra=said)
     with open_state() as conn:
         assert shown(conn, "client_encoding") == "UTF8"
@@ -124,7 +126,7 @@ def test_keys_keep_their_encoding_whatever_it_says(define: Define, said: dict[st
         ({"redshift": True}, "its extra 'redshift' is True; allowed is to log in by"),
     ],
 )
-def test_an_extra_that_libpq_does_not_know_is_named(
+def test_an_extra_unknown_to_libpq_is_named(
     define: Define, extra: dict[str, Any], said: str
 ) -> None:
     define(extra=extra)
@@ -153,7 +155,7 @@ def test_several_hosts_are_tried_one_after_another(
 
 @pytest.fixture
 def rotating(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[Callable[[str], None]]:
-    """Return what gives a role another password, at the server and in the connection."""
+    """Return a function that changes a role's password on the server and in the connection."""
     owner = parse_dsn(state_dsn)["user"]
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as conn, conn.cursor() as cur:
         conn.autocommit = True
@@ -167,7 +169,7 @@ def rotating(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[Cal
         cur.execute("DROP ROLE rotating")
 
 
-def test_a_password_that_is_rotated_in_mid_batch_is_asked_for_anew(
+def test_a_password_rotated_during_a_batch_is_read_again(
     rotating: Callable[[str], None], state_dsn: str, postgres: Postgres
 ) -> None:
     rotating("one")
@@ -177,7 +179,7 @@ def test_a_password_that_is_rotated_in_mid_batch_is_asked_for_anew(
         batches.plan(conn, ref, 1, most_items=9, fewest_items=9)
         with closing(BatchLease(wiring().state_dsn, 1, "holder")) as lease:
             assert lease.take(holder_is_dead=lambda _: False)
-            call = Call(entries_of(lease))
+            call = Call.of(entries_of(lease))
             lease.settle(Settlement(), [call])
             rotating("two")
             with closing(psycopg2.connect(postgres.dsn("postgres"))) as other:
@@ -192,7 +194,7 @@ def test_a_password_that_is_rotated_in_mid_batch_is_asked_for_anew(
 
 @pytest.fixture
 def only_one(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[None]:
-    """Have the connection log in as a role that may have one connection at a time."""
+    """Let the connection log in as a role that may have one connection at a time."""
     owner = parse_dsn(state_dsn)["user"]
     with closing(psycopg2.connect(postgres.dsn("postgres"))) as conn, conn.cursor() as cur:
         conn.autocommit = True
@@ -205,24 +207,24 @@ def only_one(define: Define, postgres: Postgres, state_dsn: str) -> Iterator[Non
 
 
 @pytest.mark.usefixtures("only_one")
-def test_a_page_is_told_that_no_connection_is_left_and_a_task_waits_for_one(
+def test_without_a_free_connection_a_page_fails_and_a_task_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def task() -> str:
         with task_state() as conn:
             return str(conn.info.user)
 
-    with open_state(), pytest.raises(StateFull) as told, open_state():
+    with open_state(), pytest.raises(StateFull) as parsed, open_state():
         pass
-    said = str(told.value)
+    said = str(parsed.value)
     assert said.startswith(
         "the state's Postgres has no connection left (connection retrofill_state"
     )
     assert "too many connections for role" in said
     assert "What to do: let max_connections of the server, and limits of role" in said
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as executor:
         with open_state():
-            waiting = beside.submit(task)
+            waiting = executor.submit(task)
             while "Waiting for one, for up to 300 s" not in caplog.text:
                 assert not waiting.done()
                 time.sleep(0.01)
@@ -230,7 +232,7 @@ def test_a_page_is_told_that_no_connection_is_left_and_a_task_waits_for_one(
 
 
 @pytest.mark.usefixtures("only_one")
-def test_a_lease_waits_for_a_connection_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_waits_for_a_connection_for_a_limited_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrofill.state.lease.PATIENCE_S", 0.2)
     with open_state(), pytest.raises(StateFull):
         BatchLease(wiring().state_dsn, 1, "holder")
@@ -245,18 +247,18 @@ def test_iam_gives_a_token_for_each_connection(
     for wire in each_wiring():
         for key in ("AKIDONE", "AKIDTWO"):
             monkeypatch.setenv("AIRFLOW_CONN_OF_THE_STATE", json.dumps({**aws, "login": key}))
-            told = parse_dsn(wire.state_dsn())
-            token = urlsplit(f"//{told['password']}")
+            parsed = parse_dsn(wire.state_dsn())
+            token = urlsplit(f"//{parsed['password']}")
             asked = {name: value for name, (value,) in parse_qs(token.query).items()}
             assert token.netloc == "db.internal:5433"
-            assert (asked["Action"], asked["DBUser"]) == ("connect", told["user"])
+            assert (asked["Action"], asked["DBUser"]) == ("connect", parsed["user"])
             assert asked["X-Amz-Credential"].startswith(f"{key}/")
             assert asked["X-Amz-Credential"].endswith("/eu-central-1/rds-db/aws4_request")
-            assert told["sslmode"] == "verify-full"
-            assert {"iam", "aws_conn_id"}.isdisjoint(told)
+            assert parsed["sslmode"] == "verify-full"
+            assert {"iam", "aws_conn_id"}.isdisjoint(parsed)
 
 
-def test_a_run_goes_through_a_pooler_that_gives_each_transaction_another_session(
+def test_a_run_works_through_a_transaction_pooler(
     state_dsn: str,
 ) -> None:
     with before(state_dsn, Pooler) as between:
@@ -267,7 +269,7 @@ def test_a_run_goes_through_a_pooler_that_gives_each_transaction_another_session
         assert between.transactions > 10
 
 
-def test_options_that_a_pooler_does_not_take_are_named(define: Define, state_dsn: str) -> None:
+def test_options_that_a_pooler_refuses_are_named(define: Define, state_dsn: str) -> None:
     for refusal in ("unsupported startup parameter: {name}", RDS_PROXY):
         with before(state_dsn, Pooler, refusal) as between:
             port = parse_dsn(between.dsn)["port"]
@@ -281,7 +283,7 @@ def test_options_that_a_pooler_does_not_take_are_named(define: Define, state_dsn
 
 @pytest.fixture
 def secured(state_dsn: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The state behind a server that wants TLS; the file of the authority of its certificate."""
+    """The state behind a server that requires TLS; the file of its certificate authority."""
     made = make_certificates(tmp_path)
     with before(state_dsn, TlsFront, made.server) as front:
         yield front.dsn, made.authority
@@ -291,11 +293,11 @@ def test_the_example_of_the_docs_connects(
     secured: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, authority = secured
-    told = parse_dsn(state)
+    parsed = parse_dsn(state)
     (example,) = re.findall(rf"export {VARIABLE}='(.+)'", GET_STARTED.read_text(encoding="utf-8"))
-    filled = example.replace("retrofill:…", f"{told['user']}:{told['password']}")
+    filled = example.replace("retrofill:…", f"{parsed['user']}:{parsed['password']}")
     filled = filled.replace(
-        "db.internal:5432/retrofill", f"localhost:{told['port']}/{told['dbname']}"
+        "db.internal:5432/retrofill", f"localhost:{parsed['port']}/{parsed['dbname']}"
     )
     uri = re.sub(r"(?<=sslrootcert=)[^&]+", str(authority), filled)
     assert uri.count(str(authority)) == 1
@@ -314,21 +316,26 @@ def test_the_example_of_the_docs_connects(
         ({"password": "wrong"}, "mend login and password"),
     ],
 )
-def test_what_is_wrong_with_tls_is_told(
+def test_problems_with_tls_are_reported(
     secured: tuple[str, Path], changed: dict[str, str | None], todo: str
 ) -> None:
     state, authority = secured
-    told = {**parse_dsn(state), "sslmode": "verify-full", "sslrootcert": str(authority), **changed}
+    parsed = {
+        **parse_dsn(state),
+        "sslmode": "verify-full",
+        "sslrootcert": str(authority),
+        **changed,
+    }
     with pytest.raises(StateUnavailable, match=todo):
-        connect(make_dsn(**told))
+        connect(make_dsn(**parsed))
 
 
-def test_a_server_without_tls_is_told(state_dsn: str) -> None:
+def test_a_server_without_tls_is_reported(state_dsn: str) -> None:
     with pytest.raises(StateUnavailable, match="switch on TLS at the server"):
         connect(f"{state_dsn}?sslmode=require")
 
 
-def test_migrate_reads_the_connection_as_tasks_do(
+def test_migrate_reads_the_connection_like_tasks(
     define: Define, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     define(extra={"connect_timeout": 7, "application_name": "two words"})

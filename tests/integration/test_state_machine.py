@@ -1,8 +1,8 @@
-"""What hypothesis can think of doing to the state, against a model in Python that must agree.
+"""Any order of steps on the state, chosen by hypothesis, compared with a model in Python.
 
 Steps are those of the tasks: enqueue, plan, take, write ahead, settle (with every outcome), crash,
-let a lease run out, tell of something late, close, open another run. After each step the state is
-as the model has it, and what must always hold, holds.
+let a lease expire, settle late, close, open another run. After each step the state equals the
+model, and the invariants hold.
 """
 
 import logging
@@ -60,17 +60,17 @@ WHERE job_id = %(job_id)s AND epoch = 0 AND items <> (
     WHERE item.job_id = batch.job_id AND item.seq BETWEEN first_seq AND last_seq
 )
 """
-"""What planning builds on, and what it says, where it is not so."""
+"""What planning relies on, and its error if that does not hold."""
 
 
 @dataclass
 class ModelItem:
-    """What must be known of an item."""
+    """What the model knows of an item."""
 
     place: str = "in_process"
     attempts: int = 0
     sent: int = 0
-    """Calls that carried it and left, as the world counts them."""
+    """Calls that carried it and were sent, as the world counts them."""
 
 
 @dataclass
@@ -81,19 +81,19 @@ class ModelRun:
     new: int = 0
     hold: bool = False
     recent: set[str] = field(default_factory=set)
-    """Keys that its partition may list again without having them counted."""
+    """Keys that its partition may list again without counting them."""
 
 
 @dataclass
 class Held:
-    """A holder of a batch: the model's idea of one invoke task."""
+    """A holder of a batch: one invoke task in the model."""
 
     lease: BatchLease
     batch_id: int
     current: bool = True
-    """Whether no other has taken the batch over."""
+    """Whether no other holder has taken the batch over."""
     entries: list[Entry] = field(default_factory=list)
-    """Items that it has and that are in no call."""
+    """Its items that are in no call."""
     in_flight: list[Call] = field(default_factory=list)
 
 
@@ -118,7 +118,7 @@ class StateMachine(RuleBasedStateMachine):
         self.conn.close()
         self.watcher.close()
 
-    # What tasks do.
+    # Steps of tasks.
 
     @property
     def open_runs(self) -> list[ModelRun]:
@@ -133,7 +133,7 @@ class StateMachine(RuleBasedStateMachine):
         holds=st.tuples(st.booleans(), st.booleans()),
     )
     def open_two_runs(self, chunks: list[set[str]], holds: tuple[bool, bool]) -> None:
-        """Begin with two runs that enqueue in turn."""
+        """Start with two runs that enqueue in turn."""
         for hold in holds:
             self._open_run(hold=hold)
         for number, keys in enumerate(chunks):
@@ -163,7 +163,7 @@ class StateMachine(RuleBasedStateMachine):
     def _enqueue(self, run: ModelRun, keys: set[str]) -> None:
         wanted = sorted(keys)
         screened = enqueue(self.conn, run.ref, [item(key) for key in wanted], done=False)
-        # What a page repeats of the one before was counted with that.
+        # Items that a page repeats from the one before were counted with that.
         listed = [key for key in wanted if key not in run.recent]
         new = [key for key in listed if key not in self.items]
         assert (screened.new, screened.known) == (len(new), len(listed) - len(new))
@@ -175,7 +175,7 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.open_runs)
     @rule(data=st.data(), most=st.integers(4, 8))
     def plan(self, data: st.DataObject, most: int) -> None:
-        """Plan batches, and have a task take each."""
+        """Plan batches, and let a task take each."""
         run = data.draw(st.sampled_from(self.open_runs))
         planned = batches.plan(self.conn, run.ref, self.job_id, most_items=most, fewest_items=3)
         new = [batch.batch_id for batch in planned if batch.batch_id not in self.batches]
@@ -186,14 +186,14 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(held.current for held in self.holders))
     @rule(data=st.data())
     def take_over(self, data: st.DataObject) -> None:
-        """Another task takes a batch while its holder, perhaps, goes on."""
+        """Another task takes a batch while its holder may continue."""
         held = data.draw(st.sampled_from([held for held in self.holders if held.current]))
         self._take(held.batch_id, holder_is_dead=True)
 
     @precondition(lambda self: self.batches)
     @rule(data=st.data())
     def try_again(self, data: st.DataObject) -> None:
-        """A task is tried or cleared again, whatever has become of its batch."""
+        """A task is retried or cleared, whatever became of its batch."""
         batch_id = data.draw(st.sampled_from(sorted(self.batches)))
         self._take(batch_id, holder_is_dead=False)
 
@@ -203,7 +203,7 @@ class StateMachine(RuleBasedStateMachine):
         try:
             taken = lease.take(holder_is_dead=lambda _: holder_is_dead)
         except Busy:
-            assert before, "nobody has it"
+            assert before, "it has no holder"
             assert not holder_is_dead
             taken = False
         if not taken:
@@ -232,7 +232,7 @@ class StateMachine(RuleBasedStateMachine):
             held.entries.append(entry)
 
     def _lose(self, held: Held) -> None:
-        """Note that a holder was taken over: what it has in flight is lost."""
+        """Note that a holder was replaced: its calls in flight are lost."""
         held.current = False
         hold = any(run.hold for run in self.runs if run.ref == self.batches[held.batch_id])
         for call in held.in_flight:
@@ -250,7 +250,7 @@ class StateMachine(RuleBasedStateMachine):
     def write_ahead_and_send(self, data: st.DataObject, size: int) -> None:
         held = data.draw(st.sampled_from([held for held in self.holders if held.entries]))
         entries, held.entries = held.entries[:size], held.entries[size:]
-        call = Call(entries, 1 + max(entry.attempts for entry in entries))
+        call = Call.of(entries, 1 + max(entry.attempts for entry in entries))
         calls = [call]
         try:
             held_back = held.lease.settle(Settlement(), calls)
@@ -261,7 +261,7 @@ class StateMachine(RuleBasedStateMachine):
         assert held.current, "only the holder may send"
         if call.attempt > 1:
             kept = [entry for entry in entries if self._is_waiting(entry)]
-            assert call.entries == kept, "what is done must not be called again"
+            assert call.entries == kept, "processed items must not be called again"
         held.in_flight += calls
         for one in calls:
             for entry in one.entries:
@@ -270,7 +270,7 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(held.in_flight for held in self.holders))
     @rule(data=st.data(), outcome=st.sampled_from(["succeeded", "failed", "unknown", "poison"]))
     def settle(self, data: st.DataObject, outcome: str) -> None:
-        """Tell what became of a call; it may be late."""
+        """Settle a call, perhaps late."""
         held = data.draw(st.sampled_from([held for held in self.holders if held.in_flight]))
         self._settle(held, outcome)
 
@@ -281,7 +281,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @property
     def late(self) -> list[Held]:
-        """Holders that were taken over and have something to tell."""
+        """Return replaced holders that have something to settle."""
         return [held for held in self.holders if held.in_flight and not held.current]
 
     def _settle(self, held: Held, outcome: str) -> None:
@@ -311,14 +311,14 @@ class StateMachine(RuleBasedStateMachine):
         for entry in call.entries:
             model = self.items[entry.item.key]
             if model.place == "quarantine" and outcome == "succeeded":
-                assert not held.current, "what it has is not in quarantine"
+                assert not held.current, "its items are not in quarantine"
                 model.place = "results"
             if model.place != "in_process":
                 continue
             if outcome == "succeeded":
                 model.place = "results"
-                # A late success was counted when its call was lost; a call of the new holder that
-                # is under way will find nothing to count.
+                # A late success was counted when its call was lost; the new holder's call in flight
+                # will find nothing to count.
                 model.attempts += 1 if held.current else self._flying(entry.item.key)
             elif held.current:
                 model.attempts = entry.attempts
@@ -347,7 +347,7 @@ class StateMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(not held.in_flight for held in self.holders))
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
-        """A task that is told to end, or has nothing left; it may have been taken over."""
+        """A task is terminated or has nothing left; it may have been replaced."""
         held = data.draw(st.sampled_from([held for held in self.holders if not held.in_flight]))
         held.lease.release(done=not held.entries)
         held.lease.close()
@@ -360,7 +360,7 @@ class StateMachine(RuleBasedStateMachine):
         for held in self.holders:
             if held.current and self.batches[held.batch_id] == run.ref:
                 self._lose(held)
-        # Partitions are at their end whenever a run is closed here: what matters are its items.
+        # All partitions are done when a run closes here: only its items matter.
         with self.conn, self.conn.cursor() as cur:
             cur.execute(
                 "UPDATE retrofill.partition SET done = true WHERE run_id = %s", (run.ref.run_id,)
@@ -371,7 +371,7 @@ class StateMachine(RuleBasedStateMachine):
         except RunIncomplete:
             run.status = "incomplete"
 
-    # What must be true after each step.
+    # Checks after each step.
 
     @invariant()
     def the_state_is_as_the_model_has_it(self) -> None:
@@ -406,7 +406,7 @@ class StateMachine(RuleBasedStateMachine):
         reports = [runs.get_report(self.conn, run.ref.run_id) for run in self.runs]
         for run, report in zip(self.runs, reports, strict=True):
             assert (report.status, report.listed, report.new) == (run.status, run.listed, run.new)
-            assert report.items_left >= 0, "more was done than there was"
+            assert report.items_left >= 0, "more items were processed than there are"
         for place, column in (("results", "succeeded"), ("quarantine", "quarantined")):
             held = sum(one.place == place for one in self.items.values())
             assert sum(getattr(report, column) for report in reports) == held
@@ -427,7 +427,7 @@ def run(machine: Any, examples: int, steps: int) -> None:
             stateful_step_count=steps,
             deadline=None,
             derandomize=examples < 100,
-            # A shorter story takes minutes to find, which is for the long run alone.
+            # Shrinking a failure takes minutes, so only the long run does it.
             phases=[Phase.generate, *([Phase.shrink] if examples >= 100 else ())],
             suppress_health_check=list(HealthCheck),
         ),
@@ -440,5 +440,5 @@ def test_the_state_agrees_with_the_model(machine: type[StateMachine]) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_the_state_agrees_with_the_model_for_long(machine: type[StateMachine]) -> None:
+def test_the_state_agrees_with_the_model_in_long_runs(machine: type[StateMachine]) -> None:
     run(machine, examples=200, steps=50)

@@ -1,4 +1,4 @@
-"""A Postgres that is there and cannot do what it is asked: told, waited for, and not for ever."""
+"""A Postgres that answers but fails: it is reported, and waited for, for a limited time."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +14,7 @@ from retrofill.state.lease import BatchLease
 
 from tests.integration.opened import enqueue, item, open_run
 
-# As a full disk does it, so many times; a sequence goes on counting in what is rolled back.
+# Like a full disk, this many times; a sequence continues counting after a rollback.
 REFUSING = """
 CREATE SEQUENCE retrofill.tries;
 CREATE FUNCTION retrofill.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -47,11 +47,11 @@ def lease(state_dsn: str, conn: connection) -> Iterator[BatchLease]:
 
 def settle(lease: BatchLease) -> None:
     """Write one call ahead."""
-    lease.settle(Settlement(), [Call([Entry(1, item("k"))])])
+    lease.settle(Settlement(), [Call.of([Entry(1, item("k"))])])
 
 
 def refuse(conn: connection, times: int) -> None:
-    """Have Postgres refuse to write calls ahead."""
+    """Make Postgres refuse to write calls ahead."""
     with conn, conn.cursor() as cur:
         cur.execute(REFUSING.format(times=times))
 
@@ -62,18 +62,18 @@ def tries(conn: connection) -> int:
         return int(cur.fetchone()[0])
 
 
-def test_settling_rests_between_two_tries_and_gives_up_at_last(
+def test_settling_pauses_between_tries_and_gives_up_finally(
     lease: BatchLease, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("retrofill.state.lease.PATIENCE_S", 1.5)
     refuse(conn, 1_000_000)
     with pytest.raises(StateUnavailable, match="What to do: give its disk more space"):
         settle(lease)
-    # One, one at once behind it, and one after each rest that begins in that time.
+    # One, another immediately after it, and one after each pause in that time.
     assert 2 <= tries(conn) <= 4
 
 
-def test_settling_goes_on_once_the_server_can(lease: BatchLease, conn: connection) -> None:
+def test_settling_continues_once_the_server_can(lease: BatchLease, conn: connection) -> None:
     refuse(conn, 2)
     settle(lease)
     assert tries(conn) == 3
@@ -82,7 +82,7 @@ def test_settling_goes_on_once_the_server_can(lease: BatchLease, conn: connectio
         assert cur.fetchone() == (1,)
 
 
-def test_a_transaction_that_the_server_ended_for_its_idleness_is_a_server_that_went_away(
+def test_an_idle_transaction_ended_by_the_server_counts_as_a_lost_server(
     conn: connection, state_dsn: str
 ) -> None:
     with pytest.raises(StateUnavailable, match="went away"):

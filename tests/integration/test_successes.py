@@ -1,4 +1,4 @@
-"""Redrive of what has succeeded, on a real Postgres: what is taken back, how, and once."""
+"""Redrive of successes, on a real Postgres: the right items, correctly and once."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ def conn(state_dsn: str) -> Iterator[connection]:
 
 
 class Listed(NamedTuple):
-    """What became of a chunk."""
+    """The result of a chunk."""
 
     new: int
     known: int
@@ -68,7 +68,7 @@ def listed(
 
 
 def succeed(dsn: str, conn: connection, ref: SetRef, version: str = "") -> list[Item]:
-    """Have a set call all it has, and return what was called."""
+    """Let a set call all its items; return them."""
     called: list[Item] = []
     for batch in batches.plan(conn, ref, 1, most_items=100, fewest_items=100):
         with closing(BatchLease(dsn, batch.batch_id, "h")) as lease:
@@ -89,7 +89,7 @@ def _success(calls: Sequence[Call], version: str) -> Settlement:
 
 
 def processed(dsn: str, conn: connection, *, ordered: bool = True) -> None:
-    """Have a job with ten items that succeeded, those of even places by version 7."""
+    """Make a job with ten processed items, those at even places by version 7."""
     for number, (keys, version) in enumerate(((KEYS[0::2], "7"), (KEYS[1::2], "8"))):
         ref = open_run(conn, f"first {number}")
         listed(conn, ref, keys, ordered=ordered)
@@ -103,7 +103,7 @@ def again(conn: connection, name: str = "again", **changed: Any) -> SetRef:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_what_is_selected_is_taken_back_with_its_history_and_nothing_else(
+def test_exactly_the_selected_items_return_with_their_history(
     state_dsn: str, conn: connection, *, ordered: bool
 ) -> None:
     processed(state_dsn, conn, ordered=ordered)
@@ -131,7 +131,7 @@ def test_what_is_selected_is_taken_back_with_its_history_and_nothing_else(
     assert check(state_dsn, "job", executed=executed, succeeded=executed, poison=[]) == []
 
 
-def test_by_time_it_is_what_succeeded_then(state_dsn: str, conn: connection) -> None:
+def test_a_selection_by_time_takes_successes_of_that_time(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT min(settled_at) FROM retrofill.results WHERE run_id = 2")
@@ -143,15 +143,13 @@ def test_by_time_it_is_what_succeeded_then(state_dsn: str, conn: connection) -> 
     assert listed(conn, again(conn, "future"), KEYS, future).redriven == 0
 
 
-def test_an_item_that_has_changed_is_new_and_the_one_before_stays(
-    state_dsn: str, conn: connection
-) -> None:
+def test_a_changed_item_is_new_and_its_old_version_stays(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     assert listed(conn, again(conn), KEYS[:1], ALL, etag="changed") == (1, 0, False, 0)
     assert keys_in(conn, "results") == KEYS
 
 
-def test_what_this_run_has_settled_or_anyone_since_is_not_taken_again(
+def test_items_settled_since_the_run_opened_are_not_redriven(
     state_dsn: str, conn: connection
 ) -> None:
     processed(state_dsn, conn)
@@ -161,10 +159,10 @@ def test_what_this_run_has_settled_or_anyone_since_is_not_taken_again(
     succeed(state_dsn, conn, other)
     assert listed(conn, ref, KEYS[:5], ALL, done=False).redriven == 5
     succeed(state_dsn, conn, ref)
-    assert listed(conn, ref, KEYS + NEW, ALL) == (0, 7, False, 5), "those before are not counted"
+    assert listed(conn, ref, KEYS + NEW, ALL) == (0, 7, False, 5), "earlier ones are not counted"
     assert keys_in(conn, "in_process") == KEYS[5:]
     with conn, conn.cursor() as cur:
-        # Whatever the clock said when they were settled.
+        # Whatever the clock showed when they were settled.
         cur.execute(
             "UPDATE retrofill.results SET settled_at = now() - interval '1 day' WHERE run_id = %s",
             [ref.run_id],
@@ -173,7 +171,7 @@ def test_what_this_run_has_settled_or_anyone_since_is_not_taken_again(
     assert listed(conn, ref, KEYS, ALL).redriven == 0
 
 
-def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
+def test_a_set_takes_up_to_its_limit_and_the_next_continues(
     state_dsn: str, conn: connection
 ) -> None:
     processed(state_dsn, conn)
@@ -195,7 +193,7 @@ def test_a_set_takes_no_more_than_it_may_and_the_next_goes_on(
 
 @pytest.mark.parametrize("point", [Point.CHUNK_COPIED, Point.CHUNK_COMMITTED])
 @pytest.mark.parametrize("ordered", [True, False])
-def test_one_that_is_killed_in_the_middle_redrives_none_twice_and_loses_none(
+def test_an_interrupted_redrive_loses_no_item_and_repeats_none(
     state_dsn: str, conn: connection, point: Point, *, ordered: bool
 ) -> None:
     processed(state_dsn, conn, ordered=ordered)
@@ -221,7 +219,7 @@ def test_one_that_is_killed_in_the_middle_redrives_none_twice_and_loses_none(
     assert check_now(state_dsn, "job") == []
 
 
-def test_two_at_once_take_each_item_once(state_dsn: str, conn: connection) -> None:
+def test_two_concurrent_redrives_take_each_item_once(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     refs = [again(conn, name) for name in ("one", "two")]
     turn = threading.Barrier(2, timeout=60)
@@ -244,15 +242,13 @@ def test_two_at_once_take_each_item_once(state_dsn: str, conn: connection) -> No
     assert check_now(state_dsn, "job") == []
 
 
-def test_without_a_selection_nothing_is_taken_back(state_dsn: str, conn: connection) -> None:
+def test_without_a_selection_nothing_is_redriven(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     assert listed(conn, open_run(conn, "usual"), KEYS) == (0, 10, False, 0)
     assert keys_in(conn, "results") == KEYS
 
 
-def test_what_nobody_approves_is_back_in_results_as_it_was(
-    state_dsn: str, conn: connection
-) -> None:
+def test_unapproved_items_return_to_the_results_unchanged(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT * FROM retrofill.results ORDER BY item_key")
@@ -261,7 +257,7 @@ def test_what_nobody_approves_is_back_in_results_as_it_was(
     listed(conn, ref, KEYS + NEW, ALL)
     batches.plan(conn, ref, 1, most_items=100, fewest_items=100)
     run = runs.get_run(conn, ref.run_id)
-    approve.ask(conn, run, config_of(run), PLAN, "0")
+    approve.request_approval(conn, run, config_of(run), PLAN, "0")
     reject(conn, ref)
     assert (keys_in(conn, "in_process"), keys_in(conn, "redriven")) == ([], [])
     with conn, conn.cursor() as cur:
@@ -272,7 +268,7 @@ def test_what_nobody_approves_is_back_in_results_as_it_was(
     assert check_now(state_dsn, "job") == []
 
 
-def test_what_is_taken_back_is_not_taken_for_outputs(state_dsn: str, conn: connection) -> None:
+def test_redriven_items_are_not_mistaken_for_outputs(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     ref = again(conn)
     listed(conn, ref, KEYS + NEW, ALL)
@@ -281,7 +277,7 @@ def test_what_is_taken_back_is_not_taken_for_outputs(state_dsn: str, conn: conne
     require_no_feedback(conn, ref, run, config_of(run))
 
 
-def test_enqueueing_takes_back_what_the_run_selects(state_dsn: str, conn: connection) -> None:
+def test_enqueue_redrives_the_selected_items(state_dsn: str, conn: connection) -> None:
     processed(state_dsn, conn)
     ref = again(conn)
     source = Pages(page([item(key) for key in KEYS + NEW]))

@@ -1,4 +1,4 @@
-"""The survey on a real Postgres and a scripted endpoint: what it foretells is what is called."""
+"""The survey on a real Postgres and a scripted endpoint: its forecast equals the calls."""
 
 import json
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 
 
 def planned(conn: connection, ref: SetRef, source: MemorySource | None = None) -> RunPlan:
-    """Make the plan of a run, and return it as it was written down."""
+    """Make the plan of a run, and return the stored one."""
     run = runs.get_run(conn, ref.run_id)
     config = RunConfig.from_stored(run.config)
     made = show_plan(
@@ -59,14 +59,14 @@ def planned(conn: connection, ref: SetRef, source: MemorySource | None = None) -
 
 
 class _Unknown:
-    """A source that cannot tell how much it holds."""
+    """A source that cannot estimate its size."""
 
     def estimate(self) -> int | None:
         return None
 
 
 @pytest.mark.parametrize("sizes", list(product([1, 7, 100], [2_000, 8 * 2**20])))
-def test_calls_are_foretold_exactly(
+def test_calls_are_forecast_exactly(
     state_dsn: str,
     conn: connection,
     endpoint: ScriptedEndpoint,
@@ -84,12 +84,16 @@ def test_calls_are_foretold_exactly(
     for part in backfill.list_partitions(ref):
         backfill.enqueue(ref, part["part_no"])
     tasks = backfill.plan(ref)
-    told = planned(conn, ref).counts
+    survey_counts = planned(conn, ref).counts
     for task in tasks:
         backfill.invoke(task["batch_id"])
     report = runs.get_report(conn, ref.run_id)
-    assert (told.items, told.calls, told.batches) == (report.succeeded, report.calls, len(tasks))
-    assert told.is_all
+    assert (survey_counts.items, survey_counts.calls, survey_counts.batches) == (
+        report.succeeded,
+        report.calls,
+        len(tasks),
+    )
+    assert survey_counts.is_all
 
 
 def test_the_first_payload_is_that_of_the_first_call(conn: connection) -> None:
@@ -102,7 +106,7 @@ def test_the_first_payload_is_that_of_the_first_call(conn: connection) -> None:
     assert '"key":"a"' in payload.text
 
 
-def test_a_payload_that_is_large_is_shown_shortened(conn: connection) -> None:
+def test_a_large_payload_is_shown_shortened(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item("k" * 1_000 + str(number)) for number in range(8)])
     with conn, conn.cursor() as cur:
@@ -125,7 +129,7 @@ def test_sizes_and_ages_are_those_of_the_items(conn: connection) -> None:
     assert made.counts.item_bytes == 30
 
 
-def test_what_comes_after_the_first_set_is_unknown_and_never_nothing(conn: connection) -> None:
+def test_later_sets_are_unknown_and_never_zero(conn: connection) -> None:
     ref = open_run(conn, max_items=2)
     enqueue(conn, ref, [item(key) for key in "abc"])
     plan(conn, ref, fewest=10)
@@ -136,7 +140,7 @@ def test_what_comes_after_the_first_set_is_unknown_and_never_nothing(conn: conne
     assert "the number of their items and calls is unknown" in text
 
 
-def test_what_comes_after_the_first_set_is_estimated_as_the_source_tells(
+def test_later_sets_are_estimated_by_the_source(
     conn: connection,
 ) -> None:
     ref = open_run(conn, max_items=2)
@@ -147,7 +151,7 @@ def test_what_comes_after_the_first_set_is_estimated_as_the_source_tells(
     assert (counts.items_after, counts.calls_after, counts.batches_after) == (50, 50, 25)
 
 
-def test_what_earlier_runs_left_and_what_others_hold_is_told(conn: connection) -> None:
+def test_items_left_by_earlier_runs_and_held_by_others_are_shown(conn: connection) -> None:
     first = open_run(conn, "first")
     enqueue(conn, first, [item("a")])
     close(conn, first.run_id, complete=False)
@@ -160,7 +164,7 @@ def test_what_earlier_runs_left_and_what_others_hold_is_told(conn: connection) -
     assert (counts.resumed, counts.with_others, counts.new, counts.items) == (1, 1, 1, 2)
 
 
-def test_items_that_were_called_before_are_packed_as_they_will_be(conn: connection) -> None:
+def test_retried_items_are_packed_as_they_will_be_called(conn: connection) -> None:
     """One that failed in a larger call goes alone."""
     ref = open_run(conn)
     with conn, conn.cursor() as cur:
@@ -174,19 +178,19 @@ def test_items_that_were_called_before_are_packed_as_they_will_be(conn: connecti
     assert planned(conn, ref).counts.calls == 3
 
 
-def test_a_plan_says_what_does_not_fit(conn: connection) -> None:
+def test_a_plan_shows_what_does_not_fit(conn: connection) -> None:
     ref = open_run(conn, max_calls=2, max_concurrency=3)
     enqueue(conn, ref, [item(key) for key in "abc"])
     plan(conn, ref, fewest=10)
     checks = {check.name: check for check in planned(conn, ref).checks}
     assert checks["max_calls"].passed is False
-    assert "3 calls, without retries; at most 2" in checks["max_calls"].says
+    assert "3 calls, without retries; at most 2" in checks["max_calls"].text
     assert checks["concurrency"].passed is None
-    assert "unknown" in checks["concurrency"].says
+    assert "unknown" in checks["concurrency"].text
     assert checks["disk of the state"].passed is None
 
 
-def test_the_limits_are_those_of_the_run(conn: connection) -> None:
+def test_the_limits_of_a_plan_are_those_of_the_run(conn: connection) -> None:
     ref = open_run(conn, max_concurrency=7, max_calls_per_second=3)
     enqueue(conn, ref, [item("a")])
     plan(conn, ref, fewest=10)
@@ -195,7 +199,7 @@ def test_the_limits_are_those_of_the_run(conn: connection) -> None:
     assert made.words_of_limits == "7 calls in flight, 3 calls per second"
 
 
-def test_the_report_tells_the_plan_beside_what_happened(conn: connection) -> None:
+def test_the_report_shows_the_plan_next_to_the_results(conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, [item(key) for key in "abc"])
     plan(conn, ref, fewest=10)

@@ -1,4 +1,4 @@
-"""Triage on a real Postgres: groups by error, counts, and what a redrive would take."""
+"""Triage on a real Postgres: groups by error, counts, and the items of a redrive."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -90,18 +90,18 @@ def test_a_selection_narrows_groups_and_count_alike(
     assert groups(conn, 2, selection) == []
 
 
-def test_the_version_is_that_which_executed_the_call(state_dsn: str, conn: connection) -> None:
+def test_the_version_is_the_one_that_executed_the_call(state_dsn: str, conn: connection) -> None:
     quarantined(state_dsn, conn)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.invocation SET executed_version = '7' WHERE call_no = 1")
         cur.execute("UPDATE retrofill.invocation SET executed_version = '' WHERE call_no = 2")
         cur.execute("UPDATE retrofill.quarantine SET call_no = 99 WHERE call_no = 3")
     assert count(conn, 1, Selection(version="7")) == 1
-    assert count(conn, 1, Selection(version="1")) == 9, "that of the run, where no call tells"
+    assert count(conn, 1, Selection(version="1")) == 9, "the run's version, if no call has one"
     assert count(conn, 1, Selection(version="7"), Keys("in/01")) == 0
 
 
-def test_only_so_many_items_of_an_error_are_looked_at(
+def test_the_number_of_items_read_per_error_is_limited(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined(state_dsn, conn)
@@ -112,7 +112,9 @@ def test_only_so_many_items_of_an_error_are_looked_at(
     assert [one.error_type for one in groups(conn, 1, Selection()) or ()] == ["Even.Error"]
 
 
-def test_what_takes_too_long_is_given_up(conn: connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_takes_too_long_is_cancelled(
+    conn: connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slow = {
         "limit_time": load("triage.sql")["limit_time"],
         "count_quarantined": "SELECT pg_sleep(9)",
@@ -121,7 +123,7 @@ def test_what_takes_too_long_is_given_up(conn: connection, monkeypatch: pytest.M
     monkeypatch.setattr(triage, "COUNT_S", 1)
     assert count(conn, 1, Selection()) is None
     monkeypatch.undo()
-    assert count(conn, 1, Selection()) == 0, "the connection is of use still"
+    assert count(conn, 1, Selection()) == 0, "the connection is still usable"
 
 
 def test_successes_are_counted_by_key_time_and_version(conn: connection) -> None:
@@ -157,7 +159,7 @@ def test_a_pattern_means_the_same_in_postgres(
     assert said == [matches(pattern)(text) for pattern, text in pairs]
 
 
-def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_last_one(
+def test_a_redrive_is_counted_forecast_and_configured_like_the_last_run(
     state_dsn: str, conn: connection
 ) -> None:
     config = {
@@ -178,23 +180,23 @@ def test_a_redrive_is_counted_and_foretold_by_earlier_runs_and_asked_for_as_the_
     assert ask(conn, "job", selection).cost is None, "its price is unknown"
     with conn, conn.cursor() as cur:
         cur.execute("""UPDATE retrofill.run SET price = '{"most_per_call": 0.1}'""")
-    asked = ask(conn, "job", selection, "mended")
+    asked = ask(conn, "job", selection, "fixed")
     assert (asked.items, asked.cost, asked.dag_id) == (5, Range(0.25, 0.25, 0.25), "d")
-    told = {"redrive", "redrive_error", "redrive_note", "job", "max_attempts"}
-    assert {name: asked.params[name] for name in told} == {
-        "redrive": "quarantine", "redrive_error": "Odd.Error", "redrive_note": "mended",
+    carried = {"redrive", "redrive_error", "redrive_note", "job", "max_attempts"}
+    assert {name: asked.params[name] for name in carried} == {
+        "redrive": "quarantine", "redrive_error": "Odd.Error", "redrive_note": "fixed",
         "job": "job", "max_attempts": 7,
     }  # fmt: skip
     given_up = {name: asked.params[name] for name in ("prefix", "key_glob", "min_size", "canary")}
     assert given_up == {"prefix": "", "key_glob": None, "min_size": None, "canary": None}
-    assert asked.params["approve"] is False, "whoever redrives has been asked"
+    assert asked.params["approve"] is False, "the user has confirmed the redrive"
     listing = ask(conn, "job", Selection(place=Place.SUCCESSES, version="1")).params
     assert (listing["prefix"], listing["min_size"], listing["canary"]) == ("in/", 3, None)
-    assert listing["approve"] is True, "what is new is called, too, and nobody was asked of that"
+    assert listing["approve"] is True, "new items are called, too, and were not confirmed"
 
 
-def test_only_successes_are_counted_whose_keys_the_last_run_listed(conn: connection) -> None:
-    """Else a run that lists less than was meant would be green, with nothing redriven."""
+def test_only_successes_with_keys_of_the_last_run_are_counted(conn: connection) -> None:
+    """Otherwise a run that lists less than intended would be green without redriving anything."""
     opened_run(conn, config={"prefix": "in/"})
     results(conn, ["in/a.jpg", "in/b.png", "out/c.jpg"])
     everything = Selection(place=Place.SUCCESSES, key="*")
@@ -204,7 +206,7 @@ def test_only_successes_are_counted_whose_keys_the_last_run_listed(conn: connect
     assert ask(conn, "job", Selection(place=Place.SUCCESSES, key="out/*")).items == 0
 
 
-def test_what_lies_outside_of_all_intervals_is_not_listed_for_a_redrive(conn: connection) -> None:
+def test_items_outside_all_intervals_are_not_listed_for_a_redrive(conn: connection) -> None:
     for day in (3, 1, 2):
         start = datetime(2026, 1, day, tzinfo=UTC)
         opened_run(
@@ -222,9 +224,9 @@ def test_what_lies_outside_of_all_intervals_is_not_listed_for_a_redrive(conn: co
     assert (quarantine["modified_after"], quarantine["modified_before"]) == (None, None)
 
 
-def test_what_was_counted_and_is_not_redriven_is_told(conn: connection) -> None:
+def test_items_counted_but_not_redriven_are_reported(conn: connection) -> None:
     opened_run(conn)
-    asked = NewRedrive(Selection(place=Place.SUCCESSES, key="*"), "mended", "ada", 7, None)
+    asked = NewRedrive(Selection(place=Place.SUCCESSES, key="*"), "fixed", "ada", 7, None)
     ref = open_run(conn, new_run(1, "again", config={"redrive": "successes"}), FUNCTION, asked)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.run_set SET redriven = 5 WHERE run_id = %s", (ref.run_id,))
@@ -242,7 +244,7 @@ def test_what_was_counted_and_is_not_redriven_is_told(conn: connection) -> None:
         ("job", Selection(), "job: no run of 'job' has listed its source"),
     ],
 )
-def test_what_cannot_be_asked_for_is_said(
+def test_impossible_redrives_are_explained(
     conn: connection, job: str, selection: Selection, says: str
 ) -> None:
     opened_run(conn, config={"redrive": "quarantine"})
@@ -250,9 +252,9 @@ def test_what_cannot_be_asked_for_is_said(
         ask(conn, job, selection)
 
 
-def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> None:
+def test_a_redrive_is_recorded_with_the_result_of_its_run(conn: connection) -> None:
     opened_run(conn)
-    asked = NewRedrive(Selection(error="Odd*"), "mended", "ada", 7, Range(0.5, None, 1.0))
+    asked = NewRedrive(Selection(error="Odd*"), "fixed", "ada", 7, Range(0.5, None, 1.0))
     ref = open_run(conn, new_run(1, "again", config={"redrive": "quarantine"}), FUNCTION, asked)
     (kept,) = list_redrives(conn, 1)
     assert (kept.selection, kept.note, kept.asked_by, kept.counted, kept.forecast) == asked
@@ -260,4 +262,4 @@ def test_a_redrive_is_kept_beside_what_became_of_its_run(conn: connection) -> No
         ref.run_id, "open", 0, "again",
     )  # fmt: skip
     assert list_redrives(conn, 2) == []
-    assert asked.said == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"
+    assert asked.text == "7 items of quarantine: error Odd*; cost $0.50 to $1.00, asked by ada"

@@ -1,4 +1,4 @@
-"""Live triggers, as the APIs of S3, Lambda, SNS and EventBridge tell them."""
+"""Live triggers, read via the APIs of S3, Lambda, SNS and EventBridge."""
 
 import io
 import json
@@ -51,7 +51,7 @@ def function(name: str, lambda_client: "LambdaClient") -> str:
 
 
 class World:
-    """A bucket whose notifications are set piece by piece."""
+    """A bucket whose notifications are set step by step."""
 
     def __init__(self, client: Callable[[str], Any], name: str, function: str) -> None:
         self.client, self.name, self.function = client, name, function
@@ -126,7 +126,7 @@ def world(client: Callable[[str], Any], name: str, function: str) -> World:
 
 @pytest.fixture
 def alias(world: World) -> str:
-    """An alias of the function, which the world's mappings and rules are for from now on."""
+    """An alias of the function, to which the world's mappings and rules lead from now on."""
     client = world.client("lambda")
     version = client.publish_version(FunctionName=world.function)["Version"]
     made = client.create_alias(FunctionName=world.function, Name="live", FunctionVersion=version)
@@ -138,11 +138,11 @@ def to_function(world: World, **more: Any) -> dict[str, Any]:
     return {"Id": "n", "LambdaFunctionArn": world.function, "Events": CREATED, **more}
 
 
-def test_a_bucket_without_notifications(world: World) -> None:
+def test_a_bucket_without_notifications_has_no_trigger(world: World) -> None:
     assert world.found() == ([], [])
 
 
-def test_a_bucket_that_notifies_the_function(world: World) -> None:
+def test_a_bucket_that_notifies_the_function_is_a_trigger(world: World) -> None:
     rules = [{"Name": "prefix", "Value": "in/a+b"}, {"Name": "suffix", "Value": ".jpg"}]
     world.notify(
         LambdaFunctionConfigurations=[to_function(world, Filter={"Key": {"FilterRules": rules}})]
@@ -153,10 +153,10 @@ def test_a_bucket_that_notifies_the_function(world: World) -> None:
         Configuration(id="n", events=tuple(CREATED), prefix="in/a b", suffix=".jpg"),
     )
     assert trigger.batch_items is None
-    assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.way
+    assert "keys with prefix 'in/a b' and suffix '.jpg'" in trigger.route
 
 
-def test_a_qualifier_in_the_trigger_is_told(world: World) -> None:
+def test_the_qualifier_of_a_trigger_is_shown(world: World) -> None:
     arn = f"{world.function}:prod"
     world.notify(LambdaFunctionConfigurations=[to_function(world, LambdaFunctionArn=arn)])
     assert world.trigger().qualifier == "prod"
@@ -175,7 +175,7 @@ def test_a_rule_for_an_alias_is_found_by_the_bare_name(world: World, alias: str)
     assert (found.event, found.qualifier) == ("eventbridge", alias)
 
 
-def test_what_is_not_for_us_is_named(world: World) -> None:
+def test_triggers_of_other_functions_are_named(world: World) -> None:
     other = f"{world.function}-other"
     world.notify(
         LambdaFunctionConfigurations=[
@@ -189,7 +189,7 @@ def test_what_is_not_for_us_is_named(world: World) -> None:
     assert found.others[1] == f"bucket notification m to {other}"
 
 
-def test_a_queue_between(world: World) -> None:
+def test_a_queue_in_between_is_followed(world: World) -> None:
     filters = {"Filters": [{"Pattern": json.dumps({"body": {"Records": [{"exists": True}]}})}]}
     arn = world.queue(
         BatchSize=7, FunctionResponseTypes=["ReportBatchItemFailures"], FilterCriteria=filters
@@ -201,24 +201,24 @@ def test_a_queue_between(world: World) -> None:
     assert trigger.live.patterns == ({"body": {"Records": [{"exists": True}]}},)
 
 
-def test_a_queue_that_the_function_does_not_read(world: World) -> None:
+def test_a_queue_that_the_function_does_not_read_is_not_a_trigger(world: World) -> None:
     arn = "arn:aws:sqs:us-east-1:000000000000:elsewhere"
     world.client("sqs").create_queue(QueueName="elsewhere")
     world.notify(QueueConfigurations=[{"Id": "n", "QueueArn": arn, "Events": CREATED}])
     assert world.found() == ([], [f"bucket notification n to {arn}"])
 
 
-def test_a_topic_between(world: World) -> None:
+def test_a_topic_in_between_is_followed(world: World) -> None:
     arn = world.topic("lambda", world.function)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     trigger = world.trigger()
     assert (trigger.event, trigger.live.topic_arn, trigger.live.queue_arn) == ("s3-sns", arn, "")
     assert trigger.live.subscription_arn == world.subscription(arn)
-    assert not trigger.unlike
+    assert not trigger.obstacle
 
 
 @pytest.mark.parametrize(("raw", "event"), [("false", "s3-sns-sqs"), ("true", "s3-sqs")])
-def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None:
+def test_a_topic_and_a_queue_in_between_are_followed(world: World, raw: str, event: str) -> None:
     queue = world.queue(BatchSize=3)
     topic = world.topic("sqs", queue, RawMessageDelivery=raw)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])
@@ -229,7 +229,7 @@ def test_a_topic_and_a_queue_between(world: World, raw: str, event: str) -> None
     assert not trigger.reports_failures
 
 
-def test_a_subscription_that_filters_notifications_tells_how(world: World) -> None:
+def test_the_filter_of_a_subscription_is_read(world: World) -> None:
     policy = {"Records": {"s3": {"object": {"key": [{"prefix": "in/"}]}}}}
     attributes = {"FilterPolicy": json.dumps(policy), "FilterPolicyScope": "MessageBody"}
     direct = world.topic("lambda", world.function, **attributes)
@@ -240,7 +240,7 @@ def test_a_subscription_that_filters_notifications_tells_how(world: World) -> No
     assert policies == {"s3-sns": policy, "s3-sns-sqs": policy}
 
 
-def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> None:
+def test_a_subscription_that_requires_attributes_is_not_a_trigger(world: World) -> None:
     arn = world.topic("lambda", world.function, FilterPolicy='{"kind": ["photo"]}')
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     triggers, others = world.found()
@@ -248,14 +248,14 @@ def test_a_subscription_that_wants_attributes_is_no_trigger(world: World) -> Non
     assert others[0].endswith("whose filter policy is for attributes; these messages have none")
 
 
-def test_a_subscription_that_wants_no_attributes_lets_all_through(world: World) -> None:
+def test_a_subscription_without_a_filter_lets_everything_through(world: World) -> None:
     policy = '{"kind": [{"exists": false}]}'
     arn = world.topic("lambda", world.function, FilterPolicy=policy)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": arn, "Events": CREATED}])
     assert world.trigger().live.filter_policy == {}
 
 
-def test_a_rule_between(world: World) -> None:
+def test_a_rule_in_between_is_followed(world: World) -> None:
     pattern = {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
@@ -266,7 +266,7 @@ def test_a_rule_between(world: World) -> None:
     trigger = world.trigger()
     assert (trigger.event, trigger.live.rules) == ("eventbridge", ((pattern,),))
     assert trigger.live.configurations == ()
-    assert not trigger.unlike
+    assert not trigger.obstacle
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_a_rule_between(world: World) -> None:
         {"detail-type": ["Object Deleted"]},
     ],
 )
-def test_a_rule_for_other_events_is_no_trigger(world: World, pattern: dict[str, Any]) -> None:
+def test_a_rule_for_other_events_is_not_a_trigger(world: World, pattern: dict[str, Any]) -> None:
     world.rule({"source": ["aws.s3"], **pattern})
     world.notify(EventBridgeConfiguration={})
     assert world.found() == ([], [])
 
 
-def test_a_rule_on_a_schedule_is_no_trigger(world: World) -> None:
+def test_a_rule_on_a_schedule_is_not_a_trigger(world: World) -> None:
     events = world.client("events")
     events.put_rule(Name=world.name, ScheduleExpression="rate(5 minutes)")
     events.put_targets(Rule=world.name, Targets=[{"Id": "f", "Arn": world.function}])
@@ -292,7 +292,7 @@ def test_a_rule_on_a_schedule_is_no_trigger(world: World) -> None:
     assert world.found() == ([], [])
 
 
-def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
+def test_an_unreadable_filter_cannot_be_imitated(world: World) -> None:
     arn = world.queue()
     world.notify(QueueConfigurations=[{"Id": "q", "QueueArn": arn, "Events": CREATED}])
     asked = world.client("lambda")
@@ -308,7 +308,7 @@ def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
         world.name,
         world.function,
     )
-    assert [one.unlike for one in found.triggers] == [
+    assert [one.obstacle for one in found.triggers] == [
         "the filter of its mapping cannot be read (KMSAccessDeniedException)"
     ]
 
@@ -316,7 +316,7 @@ def test_a_filter_that_may_not_be_read_cannot_be_imitated(world: World) -> None:
 def test_a_rule_that_changes_the_event_cannot_be_imitated(world: World) -> None:
     world.rule(world.of_bucket, InputPath="$.detail")
     world.notify(EventBridgeConfiguration={})
-    assert world.trigger().unlike == "its target has InputPath, which changes the event"
+    assert world.trigger().obstacle == "its target has InputPath, which changes the event"
 
 
 def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:
@@ -333,7 +333,7 @@ def two_suffixes(target: dict[str, str]) -> list[dict[str, Any]]:
 
 def test_notifications_to_one_function_or_queue_or_topic_are_one_trigger(world: World) -> None:
     queue, topic = world.queue(), world.topic("lambda", world.function)
-    told = (
+    expected = (
         Configuration(id=".jpg", events=tuple(CREATED), suffix=".jpg"),
         Configuration(id=".png", events=tuple(CREATED), suffix=".png"),
     )
@@ -344,8 +344,8 @@ def test_notifications_to_one_function_or_queue_or_topic_are_one_trigger(world: 
     }.items():
         world.notify(**configuration)
         trigger = world.trigger()
-        assert (trigger.event, trigger.live.configurations) == (event, told)
-        assert "(keys with suffix '.jpg') and bucket notification .png" in trigger.way
+        assert (trigger.event, trigger.live.configurations) == (event, expected)
+        assert "(keys with suffix '.jpg') and bucket notification .png" in trigger.route
 
 
 def test_rules_with_one_target_are_one_trigger(world: World) -> None:
@@ -360,7 +360,7 @@ def test_rules_with_one_target_are_one_trigger(world: World) -> None:
     world.notify(EventBridgeConfiguration={})
     trigger = world.trigger()
     assert trigger.live.rules == ((patterns[0],), (small,))
-    assert [name in trigger.way for name in names] == [True, False, True]
+    assert [name in trigger.route for name in names] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,9 @@ def test_rules_with_one_target_are_one_trigger(world: World) -> None:
         ("sqs", "true", "eventbridge-sqs"),
     ],
 )
-def test_a_rule_and_what_lies_behind_it(world: World, protocol: str, raw: str, event: str) -> None:
+def test_the_targets_of_a_rule_are_followed(
+    world: World, protocol: str, raw: str, event: str
+) -> None:
     queue = "" if protocol == "lambda" else world.queue(BatchSize=4)
     topic = ""
     if protocol:
@@ -389,7 +391,7 @@ def test_a_rule_and_what_lies_behind_it(world: World, protocol: str, raw: str, e
     )
 
 
-def test_a_bus_of_its_own_is_followed_and_its_own_rules_alone(world: World) -> None:
+def test_a_custom_bus_is_followed_with_its_own_rules(world: World) -> None:
     other = {"source": ["aws.s3"], "detail-type": ["Object Created"]}
     bus = world.bus()
     world.rule(world.of_bucket, Arn=bus)
@@ -399,12 +401,12 @@ def test_a_bus_of_its_own_is_followed_and_its_own_rules_alone(world: World) -> N
     found = world.found()
     (trigger,) = found.triggers
     assert (trigger.event, trigger.live.rules) == ("eventbridge", ((world.of_bucket, other),))
-    assert f"to bus {world.name} and its EventBridge rule {world.name}-on" in trigger.way
+    assert f"to bus {world.name} and its EventBridge rule {world.name}-on" in trigger.route
     assert len(found.others) == 1
     assert found.others[0].endswith(f"{world.name}-back (enabled) to {bus}")
 
 
-def test_what_cannot_be_followed_is_named(world: World) -> None:
+def test_a_route_that_cannot_be_followed_is_named(world: World) -> None:
     abroad = "arn:aws:events:eu-west-1:000000000000:event-bus/elsewhere"
     world.rule(world.of_bucket, Arn=abroad, RoleArn="arn:aws:iam::000000000000:role/r")
     world.notify(EventBridgeConfiguration={})
@@ -426,7 +428,7 @@ def test_a_pipe_that_reads_the_queue_is_named(world: World) -> None:
     )
 
 
-def test_that_pipes_may_not_be_listed_is_told_and_refuses_nothing(world: World) -> None:
+def test_a_missing_permission_to_list_pipes_is_reported_and_refuses_nothing(world: World) -> None:
     queue = world.bare_queue()
     world.notify(
         LambdaFunctionConfigurations=[to_function(world)],
@@ -450,10 +452,10 @@ def test_a_fifo_queue_behind_a_rule_cannot_be_imitated(world: World) -> None:
     world.queue(EventSourceArn=queue)
     world.rule(world.of_bucket, Arn=queue, SqsParameters={"MessageGroupId": "g"})
     world.notify(EventBridgeConfiguration={})
-    assert "FIFO queue, whose messages contain their group" in world.trigger().unlike
+    assert "FIFO queue, whose messages contain their group" in world.trigger().obstacle
 
 
-def test_a_trigger_on_an_alias_is_found_whatever_is_asked_for(world: World) -> None:
+def test_a_trigger_on_an_alias_is_found_for_any_qualifier(world: World) -> None:
     aws_lambda = world.client("lambda")
     version = aws_lambda.publish_version(FunctionName=world.function)["Version"]
     aws_lambda.create_alias(FunctionName=world.function, Name="live", FunctionVersion=version)
@@ -471,7 +473,7 @@ def test_a_trigger_on_an_alias_is_found_whatever_is_asked_for(world: World) -> N
     ]
 
 
-def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -> None:
+def test_mappings_are_read_only_if_a_queue_is_on_the_route(world: World) -> None:
     topic = world.topic("lambda", world.function)
     world.notify(
         LambdaFunctionConfigurations=[to_function(world)],
@@ -493,14 +495,14 @@ def test_mappings_are_asked_for_only_where_a_queue_is_on_the_way(world: World) -
 
 
 def answering(client: Any, status: int, answer: dict[str, Any]) -> Any:
-    """Have every operation of a client answered so, whatever the server would say."""
+    """Give every operation of a client this response instead of the server's."""
     reply = AWSResponse("", status, {}, None), answer
     client.meta.events.register("before-call", lambda **_: reply)
     return client
 
 
 def refusing(client: Any, code: str, status: int) -> Any:
-    """Have every operation of a client answered with one error."""
+    """Give every operation of a client this error."""
     error = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return answering(client, status, error)
 
@@ -514,14 +516,14 @@ def test_a_missing_permission_is_named(client: Clients, function: str) -> None:
 @pytest.mark.parametrize(
     ("code", "status"), [("InternalError", 500), ("ThrottlingException", 400), ("SlowDown", 503)]
 )
-def test_a_server_in_trouble_is_asked_again(
+def test_a_failing_server_is_retried(
     client: Clients, function: str, code: str, status: int
 ) -> None:
     with pytest.raises(FunctionUnavailable, match="could not be looked up"):
         find_triggers(lambda name: refusing(client(name), code, status), "b", function)
 
 
-def test_credentials_that_are_not_accepted_are_no_missing_permission(
+def test_rejected_credentials_are_not_a_missing_permission(
     client: Clients,
     function: str,
 ) -> None:
@@ -529,7 +531,7 @@ def test_credentials_that_are_not_accepted_are_no_missing_permission(
         find_triggers(lambda name: refusing(client(name), "ExpiredToken", 400), "b", function)
 
 
-def test_a_subscription_that_nobody_confirmed_is_no_trigger(world: World) -> None:
+def test_an_unconfirmed_subscription_is_not_a_trigger(world: World) -> None:
     queue = world.queue()
     topic = world.topic("sqs", queue)
     world.notify(TopicConfigurations=[{"Id": "n", "TopicArn": topic, "Events": CREATED}])

@@ -1,4 +1,4 @@
-"""A source is read twice, first to divide it and then in full: where they disagree, it is told."""
+"""A source is read twice, first to divide it and then in full; disagreements are reported."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +27,7 @@ NOTHING = Rule(
         "</ListBucketResult>"
     ),
 )
-"""Every listing ends before its first object."""
+"""Each listing ends before its first object."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def backfill(state_dsn: str, endpoint: ScriptedEndpoint) -> Backfill:
     return Backfill(dsn=state_dsn, endpoint=endpoint, params=params, tries=1)
 
 
-def test_a_range_in_which_keys_were_seen_and_none_is_listed_is_not_done(
+def test_a_range_with_seen_keys_that_lists_none_is_not_done(
     conn: connection, backfill: Backfill
 ) -> None:
     backfill.serve(100_000)
@@ -76,7 +76,9 @@ def test_a_range_in_which_keys_were_seen_and_none_is_listed_is_not_done(
     assert (report.listed, report.partitions_left) == (100_000, 0)
 
 
-def test_a_run_with_such_a_range_is_not_complete(conn: connection, backfill: Backfill) -> None:
+def test_a_run_with_an_unfinished_range_is_not_complete(
+    conn: connection, backfill: Backfill
+) -> None:
     backfill.serve(3)
     ref = backfill.open("run 1")
     backfill.list_partitions(ref)
@@ -88,7 +90,7 @@ def test_a_run_with_such_a_range_is_not_complete(conn: connection, backfill: Bac
     assert runs.get_report(conn, ref.run_id).status == "incomplete"
 
 
-def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
+def test_a_source_with_an_object_that_lists_none_is_not_divided(
     conn: connection, backfill: Backfill
 ) -> None:
     backfill.serve(1)
@@ -97,7 +99,7 @@ def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
     with pytest.raises(SourceError, match="its survey shows nothing"):
         backfill.list_partitions(ref)
     assert not runs.has_partitions(conn, ref.run_id)
-    # A new run looks anew: if there is nothing when it begins, there is nothing.
+    # A new run starts over: if the source is empty then, it counts as empty.
     ended = backfill.run("run 2", watched=False)
     assert (ended.errors, ended.report.status, ended.report.listed) == ([], "complete", 0)
 
@@ -111,7 +113,7 @@ def test_a_source_that_had_an_object_and_shows_none_is_not_divided(
     ],
     ids=["no object", "no key that is asked for", "no time that is asked for"],
 )
-def test_a_source_without_anything_to_call_is_complete(
+def test_a_source_without_items_is_complete(
     backfill: Backfill, objects: int, params: dict[str, str]
 ) -> None:
     backfill.serve(objects)
@@ -121,13 +123,13 @@ def test_a_source_without_anything_to_call_is_complete(
     assert (ended.report.listed, sum(ended.report.left_out.values())) == (0, objects)
 
 
-class Told(PlainSource):
-    """A source of so many partitions, in each of which so many keys are said to be seen.
+class Claimed(PlainSource):
+    """A source with this many partitions, in each of which it claims to have seen this many keys.
 
     None of them lists anything.
     """
 
-    name = "told://source"
+    name = "given://source"
 
     def __init__(self, *seen: int | None) -> None:
         self._seen = seen
@@ -151,21 +153,21 @@ def opened(conn: connection) -> SetRef:
 
 @pytest.mark.parametrize(
     ("seen", "says"),
-    [((), "told://source named no partition"), ((0, 0), "told://source was not empty when")],
+    [((), "given://source named no partition"), ((0, 0), "told://source was not empty when")],
 )
-def test_a_source_that_shows_nothing_is_an_error_and_nothing_is_written(
+def test_a_source_that_suddenly_lists_nothing_is_an_error_and_nothing_is_written(
     conn: connection, backfill: Backfill, seen: tuple[int, ...], says: str
 ) -> None:
     ref = opened(conn)
     with pytest.raises(SourceError, match=says):
-        list_partitions(conn, ref, backfill.config, Told(*seen))
+        list_partitions(conn, ref, backfill.config, Claimed(*seen))
     assert not runs.has_partitions(conn, ref.run_id)
 
 
-def test_a_partition_into_which_nobody_looked_may_be_empty(
+def test_a_partition_that_was_not_surveyed_may_be_empty(
     conn: connection, backfill: Backfill
 ) -> None:
-    source = Told(None, 0, 1)
+    source = Claimed(None, 0, 1)
     ref = opened(conn)
     list_partitions(conn, ref, backfill.config, source)
     for number in (0, 1):

@@ -1,4 +1,4 @@
-"""Screening of a source without order: what is known is found by identifier, whoever listed it."""
+"""Screening of an unordered source: known items are found by identifier, in any run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -39,7 +39,7 @@ def list_again(conn: connection, dag_run_id: str, keys: str, *, ordered: bool) -
 
 
 def settle(dsn: str, batch_id: int, *, bad: str) -> None:
-    """Settle a batch: what has a bad key is poison, the rest succeeds."""
+    """Settle a batch: items with a bad key are poison, the rest succeed."""
     with closing(taken(dsn, batch_id=batch_id)) as lease:
         calls = calls_of(lease)
         lease.settle(Settlement(), calls)
@@ -52,7 +52,7 @@ def settle(dsn: str, batch_id: int, *, bad: str) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("second", [True, False])
-def test_what_waits_is_known_whoever_listed_it(
+def test_waiting_items_are_known_whichever_run_listed_them(
     conn: connection, *, first: bool, second: bool
 ) -> None:
     assert list_again(conn, "first", "dacb", ordered=first) == 4
@@ -61,7 +61,7 @@ def test_what_waits_is_known_whoever_listed_it(
     assert keys_in(conn, "in_process") == [*"abcdwxyz"]
 
 
-def test_an_unordered_job_stays_one_and_another_is_none(conn: connection) -> None:
+def test_an_unordered_listing_makes_a_job_unordered_permanently(conn: connection) -> None:
     list_again(conn, "first", "ab", ordered=True)
     with conn, conn.cursor() as cur:
         cur.execute("SELECT unordered, count(*) FROM retrofill.in_process GROUP BY 1")
@@ -86,7 +86,7 @@ def test_results_and_quarantine_are_known_and_a_changed_item_is_not(
     assert enqueue(conn, again, listed, ordered=False)[:2] == (2, 4)
 
 
-def test_what_was_redriven_is_known(state_dsn: str, conn: connection) -> None:
+def test_redriven_items_are_known(state_dsn: str, conn: connection) -> None:
     ref = open_run(conn)
     enqueue(conn, ref, items("ba"), ordered=False)
     plan_batches(conn, ref, ALL_LIVE)
@@ -100,7 +100,7 @@ def test_what_was_redriven_is_known(state_dsn: str, conn: connection) -> None:
     assert list_again(conn, "third", "cab", ordered=False) == 1
 
 
-def test_items_that_another_run_has_are_noted(conn: connection) -> None:
+def test_items_of_another_run_are_noted(conn: connection) -> None:
     first = open_run(conn, "first")
     enqueue(conn, first, items("cab"), ordered=False)
     second = open_run(conn, "second")
@@ -110,7 +110,7 @@ def test_items_that_another_run_has_are_noted(conn: connection) -> None:
     ]
 
 
-def test_a_job_knows_nothing_of_another_ones_items(conn: connection) -> None:
+def test_a_job_does_not_know_the_items_of_another(conn: connection) -> None:
     list_again(conn, "first", "ab", ordered=False)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.job SET name = 'other' WHERE name = 'job'")
@@ -118,7 +118,7 @@ def test_a_job_knows_nothing_of_another_ones_items(conn: connection) -> None:
 
 
 class Unordered(Listing):
-    """A listing that does not say that its keys rise, and whose keys do not."""
+    """A listing that does not promise ascending keys, and whose keys are unsorted."""
 
     ordered = False
 
@@ -170,14 +170,14 @@ def test_every_item_enters_once_wherever_sets_end(
 
 
 @pytest.mark.parametrize("ordered_first", [False, True])
-def test_what_one_way_left_in_process_is_taken_over_by_the_other(
+def test_items_left_by_one_kind_of_listing_are_taken_over_by_the_other(
     state_dsn: str, conn: connection, *, ordered_first: bool
 ) -> None:
-    """As a listing after a manifest, whose run has ended before its calls, and beside one."""
-    ended, beside = open_run(conn, "ended"), open_run(conn, "beside")
+    """Like a listing after a manifest whose run ended before its calls, and during one."""
+    ended, parallel = open_run(conn, "ended"), open_run(conn, "parallel")
     enqueue(conn, ended, items("abdf" if ordered_first else "fdba"), ordered=ordered_first)
-    enqueue(conn, beside, items("zc"), ordered=False)
-    plan_batches(conn, beside, ALL_LIVE)
+    enqueue(conn, parallel, items("zc"), ordered=False)
+    plan_batches(conn, parallel, ALL_LIVE)
     close(conn, ended.run_id, complete=False)
     last = open_run(conn, "last")
     listed = items("abcdefz" if not ordered_first else "zfedcba")
@@ -194,7 +194,7 @@ def test_what_one_way_left_in_process_is_taken_over_by_the_other(
     assert keys_in(conn, "quarantine") == ["d"]
     counts = {
         ref.run_id: (one.succeeded, one.quarantined, one.items_left)
-        for ref in (beside, last)
+        for ref in (parallel, last)
         for one in [runs.get_report(conn, ref.run_id)]
     }
-    assert counts == {beside.run_id: (2, 0, 0), last.run_id: (4, 1, 0)}
+    assert counts == {parallel.run_id: (2, 0, 0), last.run_id: (4, 1, 0)}

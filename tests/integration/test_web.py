@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from retrofill.config import RunConfig
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import StateError
 from retrofill.model.report import Report
 from retrofill.model.runs import SetRef
@@ -24,7 +24,7 @@ from retrofill.web import shared
 from tests.integration.opened import close, enqueue, item, open_next_set, open_run
 from tests.integration.web import OWN, POISON, Web, run_in_the_middle
 
-# Airflow imports a test client by way of another library; that client wants a newer httpx.
+# Airflow imports a test client via another library; that client wants a newer httpx.
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.testclient`")
 
 PATH = "/retrofill/dags/d/runs/r"
@@ -65,9 +65,7 @@ def test_the_calls_by_outcome_add_up_to_the_calls(state_dsn: str, conn: Connecti
     assert [len(call.error or "") for call in shown.calls.failed] == [9, pages.ERROR_CHARS]
 
 
-def test_the_slowest_calls_are_those_that_took_longest_until_now(
-    state_dsn: str, conn: Connection
-) -> None:
+def test_the_slowest_calls_are_the_longest_so_far(state_dsn: str, conn: Connection) -> None:
     ref = run_in_the_middle(conn, state_dsn)
     with conn, conn.cursor() as cur:
         cur.execute("UPDATE retrofill.batch SET slowest = '{3,5}', slowest_ms = '{3600000,60000}'")
@@ -83,14 +81,14 @@ def test_the_slowest_calls_are_those_that_took_longest_until_now(
     assert 3_600 < shown.slowest[0].took_s < 3_700
 
 
-def test_only_what_the_run_did_is_shown(state_dsn: str, conn: Connection) -> None:
+def test_only_facts_of_this_run_are_shown(state_dsn: str, conn: Connection) -> None:
     run_in_the_middle(conn, state_dsn)
     other = pages.get_page(conn, open_run(conn, "other").run_id)
     assert other.calls == pages.Calls([], [], [])
     assert (other.quarantined, len(other.partitions), len(other.sets)) == ([], 1, 1)
 
 
-def test_quarantined_items_partitions_and_sets_are_there(state_dsn: str, conn: Connection) -> None:
+def test_quarantined_items_partitions_and_sets_are_shown(state_dsn: str, conn: Connection) -> None:
     ref = run_in_the_middle(conn, state_dsn)
     open_next_set(conn, ref, max_items=9)
     shown = pages.get_page(conn, ref.run_id)
@@ -107,7 +105,7 @@ def test_quarantined_items_partitions_and_sets_are_there(state_dsn: str, conn: C
     ]
 
 
-def test_long_lists_are_cut_and_say_so(
+def test_long_lists_are_cut_and_marked(
     state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = run_in_the_middle(conn, state_dsn)
@@ -123,7 +121,7 @@ def test_long_lists_are_cut_and_say_so(
 def test_the_page_is_one_snapshot(
     state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is committed while the page is read is on the next page, in all its parts."""
+    """Changes committed while the page is read appear only on the next one, in all its parts."""
     ref = run_in_the_middle(conn, state_dsn)
 
     def and_meanwhile(**values: Any) -> Report:
@@ -142,7 +140,7 @@ def test_nobody_sees_anything_without_signing_in(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
-    client, synthetic = web.client, {"Cookie": "_token=made-up"}
+    client, synthetic = web.client, {"Cookie": "_token=synthetic"}
     for answer, code in (
         (client.get(PATH), 401),
         (client.get(PATH, headers=synthetic), 403),
@@ -154,7 +152,7 @@ def test_nobody_sees_anything_without_signing_in(
     assert controls_of(conn)[3] is None
 
 
-def test_nothing_else_is_served(web: Web) -> None:
+def test_no_other_path_is_served(web: Web) -> None:
     for path in ("/retrofill/", "/retrofill/docs", "/retrofill/openapi.json"):
         assert web.get(path, "ADMIN").status_code == 404
 
@@ -172,7 +170,7 @@ def test_a_viewer_sees_the_run_and_may_not_change_it(
     assert controls_of(conn)[3] is None
 
 
-def test_the_page_lets_nothing_else_run_and_is_kept_nowhere(
+def test_the_page_runs_no_foreign_code_and_is_not_cached(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -195,7 +193,7 @@ def test_the_page_lets_nothing_else_run_and_is_kept_nowhere(
         ({"action": "max_calls_per_second", "text": "5"}, (10, 5.0, False, None)),
     ],
 )
-def test_who_may_edit_changes_what_running_tasks_read(
+def test_changes_by_an_editor_reach_running_tasks(
     web: Web,
     conn: Connection,
     form: dict[str, str],
@@ -210,7 +208,7 @@ def test_who_may_edit_changes_what_running_tasks_read(
     assert web.audit_log("d")[before:] == [(f"retrofill_{form['action']}", "the-USER", value)]
 
 
-def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
+def test_a_pause_and_a_rate_can_be_undone_and_the_first_reason_stays(
     web: Web, conn: Connection
 ) -> None:
     ref = open_run(conn)
@@ -237,7 +235,7 @@ def test_a_pause_and_a_rate_can_be_taken_back_and_a_first_reason_stays(
         ({"action": ""}, "action: &#39;&#39; is not allowed; give one of pause,"),
     ],
 )
-def test_what_is_not_allowed_changes_nothing_and_is_explained(
+def test_a_bad_value_changes_nothing_and_is_explained(
     web: Web, conn: Connection, form: dict[str, str], said: str
 ) -> None:
     open_run(conn)
@@ -286,13 +284,13 @@ def test_a_dag_run_without_a_run_gets_a_friendly_page(
     assert web.post(path, "USER", action="stop").status_code == 404
 
 
-def test_any_name_of_a_dag_run_is_found(web: Web, conn: Connection) -> None:
+def test_a_dag_run_of_any_name_is_found(web: Web, conn: Connection) -> None:
     open_run(conn, "manual__2026-01-01T00:00:00+00:00/a b?#%2F")
     path = "/retrofill/dags/d/runs/manual__2026-01-01T00%3A00%3A00%2B00%3A00%2Fa%20b%3F%23%252F"
     assert "this one" in web.get(path, "VIEWER").text
 
 
-def test_a_state_that_is_not_there_is_said_without_its_password(
+def test_an_unreachable_state_is_shown_without_its_password(
     web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dsn = "postgresql://keeper:a-secret-word@127.0.0.1:1/state"
@@ -305,10 +303,10 @@ def test_a_state_that_is_not_there_is_said_without_its_password(
         assert secret not in answer.text
     monkeypatch.delenv("AIRFLOW_CONN_RETROFILL_STATE")
     assert web.get(PATH, "VIEWER").status_code == 503
-    assert "postgresql" not in web.client.get(PATH).text, "nobody has signed in"
+    assert "postgresql" not in web.client.get(PATH).text, "the visitor has not signed in"
 
 
-def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Connection) -> None:
+def test_an_incompatible_schema_is_shown_with_what_to_do(web: Web, conn: Connection) -> None:
     with conn, conn.cursor() as cur:
         cur.execute("DROP SCHEMA retrofill CASCADE")
     answer = web.get(PATH, "VIEWER")
@@ -317,7 +315,7 @@ def test_a_schema_that_does_not_fit_is_said_with_what_to_do(web: Web, conn: Conn
     assert "Traceback" not in answer.text
 
 
-def test_looking_can_change_nothing(
+def test_reading_a_page_changes_nothing(
     state_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = run_in_the_middle(conn, state_dsn)
@@ -328,7 +326,7 @@ def test_looking_can_change_nothing(
     assert controls_of(conn)[3] is None
 
 
-def test_the_tab_of_a_dag_run_that_was_refused_says_why(web: Web) -> None:
+def test_the_tab_of_a_refused_dag_run_shows_why(web: Web) -> None:
     web.airflow.leave_xcom(
         "d", "refused", "open_run", "refused", "bucket: <b> is missing\nprefix: no"
     )
@@ -338,7 +336,7 @@ def test_the_tab_of_a_dag_run_that_was_refused_says_why(web: Web) -> None:
 
 
 def waiting(conn: Connection) -> SetRef:
-    """Open a run that waits for a person, with its plan."""
+    """Open a run that waits for approval, with its plan."""
     ref = open_run(conn, config={"approve": True}, max_items=3)
     enqueue(conn, ref, [item(key) for key in ("a", POISON, "c", "d")])
     batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
@@ -353,11 +351,11 @@ def waiting(conn: Connection) -> SetRef:
         slots=Slots(32, 16, "default_pool"),
         capacity=None,
     )
-    approve.ask(conn, run, config, plan, "0")
+    approve.request_approval(conn, run, config, plan, "0")
     return ref
 
 
-def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
+def test_the_limits_of_a_run_awaiting_approval_are_fixed(
     web: Web, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared, "FRESH_S", 0.0)
@@ -366,12 +364,12 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
     assert "waits for approval until" in page
     assert "3 in 1 batch, in this first set, exact" in page
     assert "<b>" not in page[page.index('class="payload"') :].split("</code>")[0]
-    # What a person approves is the limits that they see.
+    # The approved limits are the visible ones.
     answer = web.post(PATH, "admin", action="max_concurrency", text="7")
     assert answer.status_code == 422
     assert "limits cannot change while the plan waits for approval" in answer.text
     run = runs.get_run(conn, ref.run_id)
-    approve.answered(conn, run, Answer.APPROVED, "Ada")
+    approve.record_answer(conn, run, ApprovalStatus.APPROVED, "Ada")
     approvals.note_changes(conn, ref.run_id, 12, more=False)
     page = web.get(PATH, "admin").text
     assert "approved by Ada at 2" in page
@@ -379,9 +377,9 @@ def test_the_limits_of_a_run_that_waits_for_approval_stay_as_they_are(
     assert web.post(PATH, "admin", action="max_concurrency", text="7").status_code == 303
 
 
-def test_a_run_that_was_rejected_says_by_whom(web: Web, conn: Connection) -> None:
+def test_a_rejected_run_shows_who_rejected_it(web: Web, conn: Connection) -> None:
     ref = waiting(conn)
-    approve.answered(conn, runs.get_run(conn, ref.run_id), Answer.REJECTED, "<Ada>")
+    approve.record_answer(conn, runs.get_run(conn, ref.run_id), ApprovalStatus.REJECTED, "<Ada>")
     runs.close_run(conn, ref.run_id)
     page = web.get(PATH, "viewer").text
     assert "rejected by &lt;Ada&gt; at 2" in page

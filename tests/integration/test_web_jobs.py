@@ -1,4 +1,4 @@
-"""The pages of jobs, of a job and of its items, on a real Postgres behind Airflow's permissions."""
+"""The pages of jobs, a job and its items, on a real Postgres behind Airflow's permissions."""
 
 import json
 from collections.abc import Iterator
@@ -36,13 +36,13 @@ def conn(state_dsn: str) -> Iterator[Connection]:
 
 
 def unfinished_run(conn: Connection, job: str, dag_id: str, **changed: Any) -> int:
-    """Open a run of a job, for a DAG run of a DAG that is named as the job."""
+    """Open a run of a job, for a DAG run of a DAG named like the job."""
     new = new_run(open_job(conn, job), f"{job}-1", dag_id=dag_id, **changed)
     return runs.open_run(conn, new, FUNCTION).run_id
 
 
 def order_of(text: str, *names: str) -> list[str]:
-    """Return the names that a page has as jobs, in its order."""
+    """Return the names of the jobs on a page, in its order."""
     places = {name: text.find(f">{name}</a></h2>") for name in names}
     return sorted((name for name in names if places[name] >= 0), key=places.__getitem__)
 
@@ -52,14 +52,14 @@ def test_nobody_sees_a_page_of_jobs_without_signing_in(
 ) -> None:
     run_in_the_middle(conn, state_dsn)
     for path in PAGES:
-        for headers, code in (({}, 401), ({"Cookie": "_token=made-up"}, 403)):
+        for headers, code in (({}, 401), ({"Cookie": "_token=synthetic"}, 403)):
             answer = web.client.get(path, headers=headers)
             assert answer.status_code == code, path
             assert "s3://bucket" not in answer.text
         assert web.get(path, "VIEWER").status_code in {200, 303}, path
 
 
-def test_who_may_not_see_a_dag_sees_no_job_that_it_worked_for(
+def test_without_permission_for_a_dag_its_jobs_are_hidden(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -81,7 +81,7 @@ def test_who_may_not_see_a_dag_sees_no_job_that_it_worked_for(
     assert web.get("/retrofill/jobs/3", "ADMIN@d,theirs").status_code == 200
 
 
-def test_what_is_not_there_is_said(web: Web, conn: Connection) -> None:
+def test_a_missing_job_or_run_is_reported(web: Web, conn: Connection) -> None:
     open_run(conn)
     for path in ("/retrofill/jobs/99", "/retrofill/runs/99"):
         answer = web.get(path, "VIEWER")
@@ -97,7 +97,7 @@ def test_a_run_is_found_by_its_number(web: Web, conn: Connection) -> None:
     assert web.get(answer.headers["location"], "VIEWER").status_code == 200
 
 
-def test_jobs_that_need_a_person_come_first(web: Web, state_dsn: str, conn: Connection) -> None:
+def test_jobs_that_need_attention_come_first(web: Web, state_dsn: str, conn: Connection) -> None:
     run_in_the_middle(conn, state_dsn)
     close(conn, 1, complete=True)
     numbers = {
@@ -170,10 +170,10 @@ INSERT INTO retrofill.quarantine (
 SELECT job_id, 'k', md5('k')::uuid, 1, 1, 1, 1, 1, false, '', '', '', now()
 FROM retrofill.job WHERE job_id %% 2 = 0;
 """
-"""A job in each situation, with a run of a DAG that is fine, paused, or paused and scheduled."""
+"""A job in each situation, with a run of a DAG that is active, paused, or paused and scheduled."""
 
 
-def test_a_page_of_jobs_has_them_in_the_order_of_their_needs(conn: Connection) -> None:
+def test_jobs_are_ordered_by_need_for_attention(conn: Connection) -> None:
     facts = {
         "fine": NO_DAG,
         "paused": NO_DAG._replace(is_paused=True),
@@ -204,9 +204,7 @@ def test_a_page_of_jobs_has_them_in_the_order_of_their_needs(conn: Connection) -
     ]
 
 
-def test_jobs_are_found_by_a_part_of_their_name_and_shown_in_pages(
-    web: Web, conn: Connection
-) -> None:
+def test_jobs_are_found_by_part_of_their_name_in_pages(web: Web, conn: Connection) -> None:
     names = [f"job-{number:02}" for number in range(30)]
     for name in names:
         open_job(conn, name)
@@ -219,7 +217,7 @@ def test_jobs_are_found_by_a_part_of_their_name_and_shown_in_pages(
     assert "No job matches" in web.get(f"{JOBS}?q=%25", "VIEWER").text
 
 
-def test_a_job_tells_when_its_dag_runs_next(web: Web, conn: Connection) -> None:
+def test_a_job_shows_when_its_dag_runs_next(web: Web, conn: Connection) -> None:
     unfinished_run(conn, "nightly", "nightly")
     unfinished_run(conn, "off", "off")
     following = datetime(2026, 5, 6, 7, 8, tzinfo=UTC)
@@ -249,7 +247,7 @@ def test_a_job_has_its_counts_by_place_and_its_runs(
     assert '<a href="/retrofill/dags/d/runs/r">' in text
 
 
-def test_what_a_job_has_in_process_is_what_the_tables_hold(
+def test_the_in_process_count_of_a_job_equals_the_tables(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -259,7 +257,7 @@ def test_what_a_job_has_in_process_is_what_the_tables_hold(
     assert f"<dt>in process</dt><dd>{held}</dd>" in web.get(JOB, "VIEWER").text
 
 
-def test_a_run_that_waits_for_another_says_for_which(web: Web, conn: Connection) -> None:
+def test_a_waiting_run_shows_which_run_it_waits_for(web: Web, conn: Connection) -> None:
     open_run(conn)
     second = open_run(conn, "r2")
     with conn, conn.cursor() as cur:
@@ -274,7 +272,7 @@ def test_a_run_that_waits_for_another_says_for_which(web: Web, conn: Connection)
     assert "Nothing is waiting" not in text
 
 
-def test_a_dag_run_that_opens_no_run_yet_says_what_it_waits_for(web: Web, conn: Connection) -> None:
+def test_a_dag_run_without_a_run_shows_what_it_waits_for(web: Web, conn: Connection) -> None:
     open_run(conn)
     for name in ("r2", "r3", "gone"):
         waiting.wait(conn, 1, DagRun("d", name))
@@ -288,7 +286,7 @@ def test_a_dag_run_that_opens_no_run_yet_says_what_it_waits_for(web: Web, conn: 
     assert "gone" not in text
 
 
-def test_runs_of_a_job_come_in_pages(web: Web, conn: Connection) -> None:
+def test_runs_of_a_job_are_shown_in_pages(web: Web, conn: Connection) -> None:
     for number in range(30):
         open_run(conn, f"r{number}")
     first = web.get(JOB, "VIEWER").text
@@ -302,7 +300,7 @@ def test_runs_of_a_job_come_in_pages(web: Web, conn: Connection) -> None:
     ("key", "found"),
     [("", 6), ("b/", 1), ("e", 1), ("x", 0)],
 )
-def test_items_are_found_by_how_their_keys_begin_wherever_they_are(
+def test_items_are_found_by_key_prefix_in_every_place(
     web: Web, state_dsn: str, conn: Connection, key: str, found: int
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -314,7 +312,7 @@ def test_items_are_found_by_how_their_keys_begin_wherever_they_are(
 
 
 def item_page(web: Web, key: str) -> str:
-    """Follow the link to an item that was looked for."""
+    """Search for an item and follow its link."""
     found = web.client.get(f"{JOB}/items", params={"key": key}, headers=web.as_role("VIEWER"))
     at = found.text.index("/retrofill/jobs/1/items/")
     path = found.text[at : found.text.index('"', at)]
@@ -323,7 +321,7 @@ def item_page(web: Web, key: str) -> str:
     return answer.text
 
 
-def test_an_item_tells_when_by_which_version_and_with_which_request_it_was_processed(
+def test_a_processed_item_shows_time_version_and_request(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -337,7 +335,7 @@ def test_an_item_tells_when_by_which_version_and_with_which_request_it_was_proce
     assert text.index("Called:") < text.index("Processed by")
 
 
-def test_an_item_in_quarantine_tells_why_and_one_in_process_what_was_tried(
+def test_items_show_why_they_failed_or_what_was_tried(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -351,7 +349,7 @@ def test_an_item_in_quarantine_tells_why_and_one_in_process_what_was_tried(
     assert "no call has carried it" in item_page(web, "f")
 
 
-def test_what_became_of_an_item_before_it_was_redriven_is_in_its_history(
+def test_the_history_of_an_item_includes_earlier_redrives(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -372,12 +370,12 @@ def test_what_became_of_an_item_before_it_was_redriven_is_in_its_history(
             """
         )
     text = item_page(web, "a")
-    told = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "Processed by"]
-    assert [text.count(one) for one in told] == [1, 1, 2, 2]
+    texts = ["run 7</a> after 3 attempts", "<b>KeyError</b>", "Redriven by", "Processed by"]
+    assert [text.count(one) for one in texts] == [1, 1, 2, 2]
     assert 'Processed by <a href="/retrofill/runs/8">run 8</a>' in text
 
 
-def test_an_item_whose_calls_are_forgotten_says_so(
+def test_an_item_shows_that_its_calls_are_forgotten(
     web: Web, state_dsn: str, conn: Connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -389,9 +387,7 @@ def test_an_item_whose_calls_are_forgotten_says_so(
     assert "It was call 1 / 1." in text
 
 
-def test_an_item_that_the_job_does_not_know_is_said_to_be_unknown(
-    web: Web, conn: Connection
-) -> None:
+def test_an_item_unknown_to_the_job_is_reported_as_unknown(web: Web, conn: Connection) -> None:
     open_run(conn)
     answer = web.get(f"{JOB}/items/{'0' * 32}?key=a", "VIEWER")
     assert answer.status_code == 200

@@ -1,4 +1,4 @@
-"""The page that says what is missing: alone, in place of other pages, and by REST."""
+"""The setup page: by itself, instead of other pages, and via REST."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,9 +15,9 @@ SETUP, REST = "/retrofill/setup", "/retrofill/api/v1/setup"
 VARIABLE = "AIRFLOW_CONN_RETROFILL_STATE"
 
 
-def test_what_is_missing_stands_where_a_page_would(web: Web, state_dsn: str) -> None:
+def test_missing_setup_is_shown_instead_of_the_page(web: Web, state_dsn: str) -> None:
     say(state_dsn, "DROP SCHEMA retrofill CASCADE")
-    told = parse_dsn(state_dsn)
+    parsed = parse_dsn(state_dsn)
     for path in PAGES:
         answer = web.get(path, "VIEWER")
         assert answer.status_code == 503, path
@@ -25,17 +25,17 @@ def test_what_is_missing_stands_where_a_page_would(web: Web, state_dsn: str) -> 
             "<h1>Set-up</h1>",
             "The state&#39;s schema is at version 0, this code needs 1",
             "python -m retrofill db migrate",
-            f"database {told['dbname']}, role {told['user']}",
+            f"database {parsed['dbname']}, role {parsed['user']}",
             "No run can be opened until you fix this.",
         ):
             assert said in answer.text, (path, said)
     for path in (*PAGES, SETUP, REST):
         stranger = web.client.get(path)
         assert stranger.status_code == 401
-        assert told["dbname"] not in stranger.text
+        assert parsed["dbname"] not in stranger.text
 
 
-def test_the_page_is_there_by_itself_whatever_the_state_is_like(
+def test_the_setup_page_works_with_any_state(
     web: Web, state_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ready = web.get(SETUP, "VIEWER")
@@ -49,19 +49,19 @@ def test_the_page_is_there_by_itself_whatever_the_state_is_like(
     assert "not ready" in missing.text
     assert f"{VARIABLE}=&#39;postgresql://ROLE:PASSWORD@HOST:5432/DATABASE" in missing.text
     assert "How to begin" not in missing.text
-    told = web.get(REST, "VIEWER").json()
-    assert (told["ready"], told["state"], told["findings"][0]["blocks"]) == (False, None, True)
+    body = web.get(REST, "VIEWER").json()
+    assert (body["ready"], body["state"], body["findings"][0]["blocks"]) == (False, None, True)
 
 
-def test_rest_tells_the_same(web: Web, state_dsn: str) -> None:
-    told = web.get(REST, "VIEWER").json()
-    assert (told["ready"], told["state"]["database"]) == (True, parse_dsn(state_dsn)["dbname"])
-    where = {one["where"] for one in told["findings"]}
+def test_rest_returns_the_same(web: Web, state_dsn: str) -> None:
+    body = web.get(REST, "VIEWER").json()
+    assert (body["ready"], body["state"]["database"]) == (True, parse_dsn(state_dsn)["dbname"])
+    where = {one["where"] for one in body["findings"]}
     assert "the DAGs folder" in where
     assert "Airflow's triggerer" in where
 
 
-def test_a_page_without_jobs_says_how_to_begin(web: Web) -> None:
+def test_a_page_without_jobs_shows_how_to_begin(web: Web) -> None:
     empty = web.get("/retrofill/jobs", "VIEWER").text
     assert "There is no job yet that you may see" in empty
     assert "Airflow shows you no Retrofill DAG that opens runs" in empty
@@ -80,7 +80,7 @@ def test_a_page_without_jobs_says_how_to_begin(web: Web) -> None:
     assert f'href="{SETUP}"' in empty
 
 
-def test_what_airflow_knows_is_found(web: Web) -> None:
+def test_airflows_problems_are_found(web: Web) -> None:
     web.airflow.add_dag("photos", tags=["retrofill"])
     web.airflow.add_dag("keep", tags=["retrofill", "maintenance"], is_paused=True)
     web.airflow.break_file("retrofill_photos.py", "Traceback\n  of it\nImportError: <no>")
@@ -88,8 +88,8 @@ def test_what_airflow_knows_is_found(web: Web) -> None:
     web.airflow.add_triggerer(datetime.now(UTC) - timedelta(hours=1))
 
     def found(role: str = "ADMIN") -> dict[str, str]:
-        told = web.get(REST, role).raise_for_status().json()
-        return {one["where"]: one["what"] for one in told["findings"]}
+        body = web.get(REST, role).raise_for_status().json()
+        return {one["where"]: one["what"] for one in body["findings"]}
 
     first = found()
     broken = "Airflow cannot import retrofill_photos.py: ImportError: <no>"
@@ -103,7 +103,7 @@ def test_what_airflow_knows_is_found(web: Web) -> None:
     assert "the DAGs folder" in found("ADMIN@none")
 
 
-def test_a_schema_that_is_missing_leads_to_the_dag(web: Web, state_dsn: str) -> None:
+def test_a_missing_schema_links_to_the_dag(web: Web, state_dsn: str) -> None:
     web.airflow.add_dag("raise_it", tags=["retrofill", "migration"])
     say(state_dsn, "DROP SCHEMA retrofill CASCADE")
     assert 'dags/raise_it" target="_top">raise_it in Airflow</a>' in web.get(SETUP, "VIEWER").text

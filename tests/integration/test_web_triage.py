@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with `starlette.te
 
 QUARANTINE = "/retrofill/jobs/1/quarantine"
 REDRIVE = "/retrofill/jobs/1/redrive"
-ASKED = {"place": "quarantine", "error": "Odd.Error", "note": "version 2 mends it"}
+ASKED = {"place": "quarantine", "error": "Odd.Error", "note": "version 2 fixes it"}
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def _quarantined(state_dsn: str, conn: connection) -> None:
 
 
 def asks(web: Web, role: str, headers: dict[str, str] = OWN, **form: str) -> tuple[int, str]:
-    """Post the form of a redrive; return the code and the text, or where it leads."""
+    """Post the form of a redrive; return the code and the text, or the redirect."""
     cookie = web.as_role(role) if role else {}
     answer = web.client.post(REDRIVE, data=ASKED | form, headers={**cookie, **headers})
     return answer.status_code, answer.headers.get("location", answer.text)
 
 
-def test_items_are_grouped_by_error_with_examples_and_lead_to_a_redrive(
+def test_items_are_grouped_by_error_with_examples_and_a_link_to_redrive(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
@@ -81,7 +81,7 @@ def test_filters_narrow_the_groups(web: Web, query: str, shown: str, hidden: str
 
 
 @pytest.mark.parametrize("path", [QUARANTINE, REDRIVE])
-def test_what_is_typed_wrong_is_told(web: Web, state_dsn: str, conn: connection, path: str) -> None:
+def test_bad_input_is_reported(web: Web, state_dsn: str, conn: connection, path: str) -> None:
     quarantined(state_dsn, conn)
     answer = web.get(f"{path}?after=yesterday", "USER")
     assert answer.status_code == 422
@@ -92,7 +92,7 @@ def test_what_is_typed_wrong_is_told(web: Web, state_dsn: str, conn: connection,
     assert 'name="after" value="yesterday"' in answer.text
 
 
-def test_who_may_not_start_dag_runs_sees_no_actions_and_starts_none(
+def test_without_permission_to_start_dag_runs_there_are_no_actions(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
@@ -113,14 +113,14 @@ def test_who_may_not_start_dag_runs_sees_no_actions_and_starts_none(
     "headers",
     [{}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "http://testserver:81"}, {"Origin": "null"}],
 )
-def test_another_site_starts_nothing(
+def test_another_site_cannot_start_a_redrive(
     web: Web, state_dsn: str, conn: connection, headers: dict[str, str]
 ) -> None:
     quarantined(state_dsn, conn)
     assert asks(web, "ADMIN", headers)[0] == 403
 
 
-def test_exactly_what_was_counted_is_started_in_the_jobs_dag_and_noted(
+def test_exactly_the_counted_items_are_redriven_and_recorded(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
@@ -131,22 +131,22 @@ def test_exactly_what_was_counted_is_started_in_the_jobs_dag_and_noted(
     assert page.startswith("/retrofill/dags/d/runs/manual")
     wanted = {
         "redrive": "quarantine", "redrive_error": "Odd.Error", "redrive_key": None,
-        "redrive_note": "version 2 mends it", "job": "job", "bucket": "bucket", "prefix": "",
+        "redrive_note": "version 2 fixes it", "job": "job", "bucket": "bucket", "prefix": "",
     }  # fmt: skip
     assert {name: conf[name] for name in wanted} == wanted
     assert (who, web.get(page, "USER").status_code) == ("the-USER", 200)
     *_, entry = web.audit_log("d")
     assert entry == (
-        "retrofill_redrive", "the-USER", "quarantine: error Odd.Error: version 2 mends it",
+        "retrofill_redrive", "the-USER", "quarantine: error Odd.Error: version 2 fixes it",
     )  # fmt: skip
     assert dag_run_id
 
 
-def test_who_may_redrive_is_who_may_start_the_dag_that_listed_the_source(
+def test_redriving_needs_permission_to_start_the_dag_of_the_source(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
-    asked = redrives.NewRedrive(Selection(error="Odd*"), "mended", "ada", None, None)
+    asked = redrives.NewRedrive(Selection(error="Odd*"), "fixed", "ada", None, None)
     new = new_run(1, "again", dag_id="last", config={"redrive": "quarantine"})
     close(conn, runs.open_run(conn, new, FUNCTION, asked).run_id, complete=True)
     web.airflow.write_dag(retrofill_dag("d", source="s3", schedule=None))
@@ -177,7 +177,7 @@ def test_who_may_redrive_is_who_may_start_the_dag_that_listed_the_source(
         ({}, "dag: &#39;d&#39;; Dag id d not found"),
     ],
 )
-def test_what_cannot_be_started_is_told_and_kept(
+def test_a_redrive_that_cannot_start_is_reported_and_the_form_kept(
     web: Web, state_dsn: str, conn: connection, form: dict[str, str], says: str
 ) -> None:
     quarantined(state_dsn, conn)
@@ -186,7 +186,9 @@ def test_what_cannot_be_started_is_told_and_kept(
     assert says in text
 
 
-def test_a_paused_dag_is_said_before(web: Web, state_dsn: str, conn: connection) -> None:
+def test_a_paused_dag_is_shown_before_the_redrive(
+    web: Web, state_dsn: str, conn: connection
+) -> None:
     quarantined(state_dsn, conn)
     web.airflow.add_dag("d", is_paused=True)
     page = web.get(REDRIVE, "USER").text
@@ -194,7 +196,7 @@ def test_a_paused_dag_is_said_before(web: Web, state_dsn: str, conn: connection)
     assert 'method="post"' not in page
 
 
-def test_successes_are_counted_once_it_is_said_which(
+def test_successes_are_counted_once_a_selection_is_given(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     run_in_the_middle(conn, state_dsn)
@@ -211,13 +213,13 @@ def test_successes_are_counted_once_it_is_said_which(
     assert ">Redrive 2 items</button>" in page.text
 
 
-def test_earlier_redrives_are_listed_with_who_why_and_what_became_of_them(
+def test_earlier_redrives_are_listed_with_user_reason_and_result(
     web: Web, state_dsn: str, conn: connection
 ) -> None:
     quarantined(state_dsn, conn)
     assert "Nothing has been redriven yet." in web.get(QUARANTINE, "VIEWER").text
     asked = redrives.NewRedrive(
-        Selection(error="Odd*"), "mended <b>", "ada", None, Range(0.5, 0.75, 1.0)
+        Selection(error="Odd*"), "fixed <b>", "ada", None, Range(0.5, 0.75, 1.0)
     )
     new = new_run(1, "again", config={"redrive": "quarantine"})
     ref = runs.open_run(conn, new, FUNCTION, asked)
@@ -226,12 +228,12 @@ def test_earlier_redrives_are_listed_with_who_why_and_what_became_of_them(
     close(conn, ref.run_id, complete=True)
     page = web.get(QUARANTINE, "VIEWER").text
     assert 'data-refresh-s="0"' in page
-    for said in ("quarantine: error Odd*", "mended &lt;b&gt;", "by ada", "unknown", "complete",
+    for said in ("quarantine: error Odd*", "fixed &lt;b&gt;", "by ada", "unknown", "complete",
                  "$0.75 ($0.50 to $1.00)", "/retrofill/dags/d/runs/again"):  # fmt: skip
         assert said in page
 
 
-def test_groups_that_take_too_long_are_left_out_and_the_rest_is_shown(
+def test_groups_that_take_too_long_are_left_out(
     web: Web, state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined(state_dsn, conn)

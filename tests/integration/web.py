@@ -1,4 +1,4 @@
-"""The pages behind Airflow's permissions, and a run in the middle of its work for them to show."""
+"""The pages behind Airflow's permissions, and a half-finished run for them to show."""
 
 from contextlib import closing
 from types import ModuleType
@@ -25,7 +25,7 @@ class Web(NamedTuple):
 
     client: "TestClient"
     airflow: ModuleType
-    """What tests need to know of Airflow: tests.integration.api_server."""
+    """The module tests.integration.api_server."""
 
     def get(self, path: str, role: str) -> "Response":
         return self.client.get(path, headers=self.as_role(role))
@@ -35,12 +35,12 @@ class Web(NamedTuple):
         return self.client.post(path, data=form, headers={**self.as_role(role), **OWN})
 
     def as_role(self, role: str) -> dict[str, str]:
-        """Return the cookie of somebody who has signed in with that role."""
+        """Return the cookie of a user who has signed in with that role."""
         cookie: dict[str, str] = self.airflow.as_role(role)
         return cookie
 
     def audit_log(self, dag_id: str) -> list[tuple[str, str, str]]:
-        """Return event, user and value of each entry about a DAG."""
+        """Return the event, user and value of each entry about a DAG."""
         entries: list[tuple[str, str, str]] = self.airflow.audit_log(dag_id)
         return entries
 
@@ -52,7 +52,7 @@ def run_in_the_middle(conn: Connection, dsn: str) -> SetRef:
     batches.plan(conn, ref, 1, most_items=6, fewest_items=6)
     with closing(BatchLease(dsn, 1, "h", TaskName("invoke", 0))) as lease:
         assert lease.take(holder_is_dead=lambda _: True)
-        calls = [Call([entry]) for entry in entries_of(lease)]
+        calls = [Call.of([entry]) for entry in entries_of(lease)]
         lease.settle(Settlement(), calls[:5])
         good, poison, fine, failed, _ = calls[:5]
         bad = EndedCall(

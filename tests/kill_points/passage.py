@@ -20,12 +20,12 @@ import boto3
 from retrofill.aws.session import CONTROL_PLANE
 from retrofill.config import RunConfig, params_for
 from retrofill.faults import Point, armed, injected
-from retrofill.functions.aws_lambda.connect import open_client
+from retrofill.functions.aws_lambda.client import open_client
 from retrofill.model.report import Report
 from retrofill.model.runs import DagRun, SetRef
 from retrofill.pipeline import enqueue as enqueueing
 from retrofill.pipeline import plan_batches as planning
-from retrofill.pipeline.canary import judge
+from retrofill.pipeline.canary import record_findings, require_success
 from retrofill.pipeline.close_run import close_run, conclude
 from retrofill.pipeline.deliver import shape_of
 from retrofill.pipeline.enqueue import enqueue
@@ -136,7 +136,7 @@ def _invoke(
             run = runs.get_run(conn, lease.run_id)
         client = open_client(
             api,
-            session.get_credentials(),
+            credentials=session.get_credentials(),
             verify=None,
             function_arn=run.function.name,
             qualifier=run.function.version,
@@ -159,7 +159,9 @@ def _canary(  # noqa: PLR0917  as _invoke has them
     found = find_canary(conn, ref.run_id)
     assert found is not None
     _invoke(passage, config, session, api, found.batch_id)
-    judge(conn, runs.get_run(conn, ref.run_id), config, found.batch_id, at_once=1)
+    run = runs.get_run(conn, ref.run_id)
+    findings = record_findings(conn, run, config, found.batch_id, at_once=1)
+    require_success(conn, run, found.batch_id, findings)
 
 
 def _notify(conn: Any, ref: SetRef, notices: Path) -> None:

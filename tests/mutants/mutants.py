@@ -9,7 +9,7 @@ CANARY = "tests/integration/test_canary.py::"
 COUNTS = "tests/integration/test_counts.py::"
 FEEDBACK = "tests/integration/test_feedback.py::"
 OTHERS = "tests/integration/test_others.py::"
-PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_what_it_must_and_no_more"
+PLANS = "tests/integration/test_query_plans.py::test_a_statement_reads_only_the_rows_it_needs"
 ENDS = "tests/integration/test_run_ends.py::"
 COSTS = "tests/integration/test_cost.py::"
 LIMITS = "tests/integration/test_limits.py::"
@@ -68,7 +68,7 @@ MUTANTS = (
         "        )\n"
         '        seen |= {bytes.fromhex(row[0].replace("-", "")) for row in cur}\n'
         "    return seen, []\n",
-        test=RACES + "test_an_item_that_moves_while_the_known_are_read_is_known",
+        test=RACES + "test_an_item_that_moves_while_known_items_are_read_is_known",
     ),
     Mutant(
         name="cursor without compare-and-swap",
@@ -83,50 +83,49 @@ MUTANTS = (
         file="state/screening.py",
         old="if not (chunk.done or taken.is_cut or acknowledge):",
         new="if not (chunk.done or taken.is_cut):",
-        test="tests/integration/test_enqueue.py::"
-        "test_no_commit_of_pages_that_are_acknowledged_is_left_unflushed",
+        test="tests/integration/test_enqueue.py::test_commits_of_acknowledged_pages_are_flushed",
     ),
     Mutant(
         name="what waits not marked when a source without order comes",
         file="state/screening.py",
         old='            cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})\n',
         new="",
-        test=UNORDERED + "test_what_waits_is_known_whoever_listed_it",
+        test=UNORDERED + "test_waiting_items_are_known_whichever_run_listed_them",
     ),
     Mutant(
         name="items of an ordered source not marked in an unordered job",
         file="state/screening.py",
         old="unordered = turn.unordered or not ordered",
         new="unordered = not ordered",
-        test=UNORDERED + "test_what_waits_is_known_whoever_listed_it",
+        test=UNORDERED + "test_waiting_items_are_known_whichever_run_listed_them",
     ),
     Mutant(
         name="redriven items not marked in an unordered job",
         file="state/redrive.sql",
         old="(SELECT unordered FROM retrofill.job WHERE job_id = %(job_id)s)",
         new="false",
-        test=UNORDERED + "test_what_was_redriven_is_known",
+        test=UNORDERED + "test_redriven_items_are_known",
     ),
     Mutant(
         name="what a run has settled itself taken back again",
         file="state/successes.sql",
         old=" AND results.run_id <> %(run_id)s",
         new="",
-        test=SUCCESSES + "test_what_this_run_has_settled_or_anyone_since_is_not_taken_again",
+        test=SUCCESSES + "test_items_settled_since_the_run_opened_are_not_redriven",
     ),
     Mutant(
         name="what was settled after the opening taken back",
         file="state/successes.sql",
         old="AND settled_at < (SELECT opened_at FROM retrofill.run WHERE run_id = %(run_id)s)",
         new="",
-        test=SUCCESSES + "test_what_this_run_has_settled_or_anyone_since_is_not_taken_again",
+        test=SUCCESSES + "test_items_settled_since_the_run_opened_are_not_redriven",
     ),
     Mutant(
         name="what is taken back counted as new",
         file="state/screening.py",
         old="again = [taken.new.pop(one) for one in selected & taken.new.keys()]",
         new="again = [taken.new[one] for one in selected & taken.new.keys()]",
-        test=SUCCESSES + "test_what_is_selected_is_taken_back_with_its_history_and_nothing_else",
+        test=SUCCESSES + "test_exactly_the_selected_items_return_with_their_history",
     ),
     Mutant(
         name="an item without order looked for in quarantine alone",
@@ -154,14 +153,14 @@ MUTANTS = (
         file="pipeline/enqueue.py",
         old="if progress.seen and not progress.found:",
         new="if progress.seen and progress.done:",
-        test=READINGS + "test_a_run_with_such_a_range_is_not_complete",
+        test=READINGS + "test_a_run_with_an_unfinished_range_is_not_complete",
     ),
     Mutant(
         name="a source that shows nothing believed",
         file="pipeline/list_partitions.py",
         old="if source_seen and all(partition.seen == 0 for partition in found):",
         new="if source_seen and not found:",
-        test=READINGS + "test_a_source_that_had_an_object_and_shows_none_is_not_divided",
+        test=READINGS + "test_a_source_with_an_object_that_lists_none_is_not_divided",
     ),
     Mutant(
         name="settling without the fence",
@@ -169,21 +168,21 @@ MUTANTS = (
         old="WHERE batch_id = %(batch_id)s AND epoch = %(epoch)s AND done_at IS NULL\n"
         "    AND settle_no = %(settle_no)s - 1",
         new="WHERE batch_id = %(batch_id)s AND done_at IS NULL",
-        test=RACES + "test_a_failure_that_a_zombie_tells_while_the_holder_works_is_not_written",
+        test=RACES + "test_a_failure_reported_by_a_zombie_is_not_recorded",
     ),
     Mutant(
         name="late success not accepted",
         file="state/lease.py",
         old="                self._settler.write_late_facts(cur, settlement)\n",
         new="                pass\n",
-        test=BATCHES + "test_a_zombie_may_tell_of_success_and_of_nothing_else",
+        test=BATCHES + "test_a_zombie_may_record_only_successes",
     ),
     Mutant(
         name="late success counted where it was",
         file="state/lease.py",
         old="                self._settler.write_late_facts(cur, settlement)\n",
         new="                self._settler.write_facts(cur, settlement)\n",
-        test=BATCHES + "test_a_late_success_counts_for_the_run_that_has_the_item_now",
+        test=BATCHES + "test_a_late_success_counts_for_the_current_run_of_the_item",
     ),
     Mutant(
         name="calls written down after they were sent",
@@ -200,34 +199,34 @@ MUTANTS = (
         "            self._gate.sent(len(calls))\n"
         "            return\n"
         "        except LeaseLost:\n",
-        test="tests/integration/test_invoke.py::test_a_call_is_written_down_before_it_leaves",
+        test="tests/integration/test_invoke.py::test_a_call_is_recorded_before_it_is_sent",
     ),
     Mutant(
         name="a lost call is no attempt",
         file="state/lost_calls.sql",
         old="    attempts = attempts + 1, unsure = true, not_before",
         new="    unsure = true, not_before",
-        test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
+        test=BATCHES + "test_calls_of_a_dead_holder_are_lost_and_their_items_in_doubt",
     ),
     Mutant(
         name="a lost call leaves no doubt",
         file="state/lost_calls.sql",
         old="    attempts = attempts + 1, unsure = true, not_before",
         new="    attempts = attempts + 1, not_before",
-        test=BATCHES + "test_what_a_dead_holder_sent_is_lost_and_its_items_are_in_doubt",
+        test=BATCHES + "test_calls_of_a_dead_holder_are_lost_and_their_items_in_doubt",
     ),
     Mutant(
         name="without bisection",
         file="engine/dispatch.py",
-        old="        if len(call.entries) > 1:\n            self._bisect(call, now)\n"
+        old="        if len(call.seqs) > 1:\n            self._bisect(call, now)\n"
         "        elif not self._blame(call.entries[0], record, error, final=False):\n"
-        "            self._retry(Call(call.entries, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(call.entries, call.attempt + 1), now)\n",
         new="        left = [\n"
         "            one for one in call.entries\n"
         "            if not self._blame(one, record, error, final=False)\n"
         "        ]\n"
         "        if left:\n"
-        "            self._retry(Call(left, call.attempt + 1), now)\n",
+        "            self._retry(Call.of(left, call.attempt + 1), now)\n",
         test="tests/unit/test_dispatch.py::test_exactly_the_poison_is_quarantined_within_the_bound",
     ),
     Mutant(
@@ -242,22 +241,21 @@ MUTANTS = (
         file="state/lease.py",
         old="                    return values(cur) == [self._settle_no + 1]\n",
         new="                    return False\n",
-        test=BATCHES + "test_a_commit_without_an_answer_is_not_applied_twice",
+        test=BATCHES + "test_a_commit_without_a_response_is_not_applied_twice",
     ),
     Mutant(
         name="a zombie gives the new holder's batch back",
         file="state/lease.py",
         old="                if cur.rowcount and not done:\n",
         new="                if not done:\n",
-        test=BATCHES
-        + "test_a_zombie_that_gives_its_batch_back_leaves_the_calls_of_the_new_holder_alone",
+        test=BATCHES + "test_a_zombie_that_returns_its_batch_does_not_touch_the_new_holders_calls",
     ),
     Mutant(
         name="what is done is called again",
         file="state/lease.py",
         old="            self._leave_out_settled(cur, calls)\n",
         new="",
-        test=BATCHES + "test_what_a_zombie_has_reported_as_done_is_not_called_again",
+        test=BATCHES + "test_items_that_a_zombie_reported_as_done_are_not_called_again",
     ),
     Mutant(
         name="batches of two runs overlap",
@@ -293,7 +291,7 @@ MUTANTS = (
         file="state/batches.sql",
         old="UPDATE retrofill.extent SET whole = false",
         new="UPDATE retrofill.extent SET whole = true",
-        test=BATCHES + "test_what_is_left_is_planned_without_what_is_done",
+        test=BATCHES + "test_remaining_items_are_planned_without_processed_ones",
     ),
     Mutant(
         name="complete with a partition left",
@@ -307,78 +305,77 @@ MUTANTS = (
         file="state/runs.sql",
         old="partitions > 0 AND partitions_left = 0 AND",
         new="partitions_left = 0 AND",
-        test=OTHERS + "test_a_run_without_partitions_is_incomplete_whatever_the_cause",
+        test=OTHERS + "test_a_run_without_partitions_is_incomplete",
     ),
     Mutant(
         name="complete while another run has its items",
         file="state/runs.sql",
         old=" AND with_others = 0",
         new="",
-        test=OTHERS + "test_a_run_is_not_complete_while_another_that_lives_has_its_items",
+        test=OTHERS + "test_a_run_is_not_complete_while_another_active_run_has_its_items",
     ),
     Mutant(
         name="what another run has in process not noted",
         file="state/screening.py",
         old="        if elsewhere:\n",
         new="        if elsewhere and partition.done:\n",
-        test=OTHERS + "test_a_run_is_not_complete_while_another_that_lives_has_its_items",
+        test=OTHERS + "test_a_run_is_not_complete_while_another_active_run_has_its_items",
     ),
     Mutant(
         name="a run that close_run did not close left open",
         file="pipeline/close_run.py",
         old='    abandoned = report.status == "open"\n',
         new="    abandoned = False\n",
-        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
+        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_reported_and_red",
     ),
     Mutant(
         name="a listing that ends early believed",
         file="sources/s3/source.py",
         old="        if not answer.more:\n",
         new="        if not answer.more and answer.rows:\n",
-        test=ENDS + "test_a_listing_that_ends_before_what_the_survey_saw_is_not_done",
+        test=ENDS + "test_a_listing_that_ends_before_the_surveys_last_key_is_not_done",
     ),
     Mutant(
         name="complete though nothing was listed of a source that had an object",
         file="state/runs.sql",
         old="NOT source_seen OR ",
         new="true OR ",
-        test=ENDS
-        + "test_a_source_that_had_an_object_and_lists_none_in_any_partition_is_not_complete",
+        test=ENDS + "test_a_source_with_an_object_whose_partitions_list_none_is_not_complete",
     ),
     Mutant(
         name="items resumed whenever they are planned",
         file="state/batches.sql",
         old="SELECT lower(part), upper(part) - 1, %(run_id)s, whole, false",
         new="SELECT lower(part), upper(part) - 1, run_id, whole, false",
-        test=ENDS + "test_a_run_that_was_cleared_is_complete_when_all_it_took_over_is_processed",
+        test=ENDS + "test_a_cleared_run_is_complete_once_all_it_took_over_is_processed",
     ),
     Mutant(
         name="an earlier set that was cleared green though its run is incomplete",
         file="pipeline/close_run.py",
         old='    if later and report.status == "complete":\n',
         new="    if later and not abandoned:\n",
-        test=ENDS + "test_an_earlier_set_that_was_cleared_says_so_if_its_run_is_incomplete",
+        test=ENDS + "test_an_earlier_cleared_set_fails_if_its_run_is_incomplete",
     ),
     Mutant(
         name="outputs of the run before called",
         file="pipeline/plan_batches.py",
-        old="    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))\n",
+        old="    require_no_feedback(conn, ref, run, config)\n",
         new="",
-        test=FEEDBACK + "test_outputs_among_as_many_new_originals_are_noticed",
+        test=FEEDBACK + "test_outputs_among_equally_many_originals_are_noticed",
     ),
     Mutant(
         name="a run stopped for names alone",
         file="pipeline/feedback.py",
         old="pairs = [one for one in origins if one.in_time]",
         new="pairs = origins",
-        test=FEEDBACK + "test_what_comes_from_elsewhere_stops_nothing",
+        test=FEEDBACK + "test_files_of_other_origin_stop_no_run",
     ),
     Mutant(
         name="outputs left in process for the next run",
         file="state/feedback.py",
         old='cur.execute(_SQL["withdraw"], ',
         new='cur.mogrify(_SQL["withdraw"], ',
-        test=FEEDBACK + "test_a_run_that_leaves_outputs_out_goes_on_after_one_that_did_not",
+        test=FEEDBACK + "test_a_run_that_excludes_outputs_continues_after_one_that_did_not",
     ),
     Mutant(
         name="green though the run is incomplete",
@@ -386,42 +383,42 @@ MUTANTS = (
         old='    if report.status != "complete":\n        raise RunIncomplete(_what_now(report))\n'
         "    if abandoned:",
         new="    if abandoned:",
-        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_told_and_red",
+        test=OTHERS + "test_a_run_that_close_run_did_not_close_is_closed_reported_and_red",
     ),
     Mutant(
         name="green though nobody was told",
         file="workflow.py",
         old="as_teardown(on_failure_fail_dagrun=True)",
         new="as_teardown(on_failure_fail_dagrun=False)",
-        test=WORKFLOW + "test_the_last_task_runs_whatever_happens_and_makes_the_dag_runs_state",
+        test=WORKFLOW + "test_the_last_task_always_runs_and_decides_the_dag_runs_state",
     ),
     Mutant(
         name="what a DAG run asks for not compared with what it gets",
         file="airflow_runs.py",
         old="    if ignored:\n",
         new="    if not params:\n",
-        test=WORKFLOW + "test_a_dag_run_that_does_not_get_what_it_asks_for_is_refused",
+        test=WORKFLOW + "test_a_dag_run_without_its_conf_is_refused",
     ),
     Mutant(
         name="a further task that reads the DAG run's params",
         file="operators.py",
         old="    return RunConfig.from_stored(run.config), run\n",
         new='    return RunConfig.from_stored({**run.config, "preview": True}), run\n',
-        test=WORKFLOW + "test_what_a_run_does_is_what_it_was_opened_with",
+        test=WORKFLOW + "test_a_run_does_what_it_was_opened_with",
     ),
     Mutant(
         name="a lease that ran out sends by its old share",
         file="state/lease.sql",
         old="    AND (%(new_calls)s = 0 OR leased_until > clock_timestamp())\n",
         new="",
-        test=LIMITS + "test_a_lease_that_has_run_out_settles_and_sends_nothing",
+        test=LIMITS + "test_an_expired_lease_settles_and_sends_nothing",
     ),
     Mutant(
         name="a call that was cut off counts only while its task lives",
         file="state/lost_calls.sql",
         old=" OR outcome = 'unknown' AND error_type = %(no_answer)s)",
         new=" OR error_type = %(no_answer)s AND false)",
-        test=LIMITS + "test_a_call_that_was_cut_off_counts_also_when_its_task_is_gone",
+        test=LIMITS + "test_an_abandoned_call_counts_after_its_task_is_gone",
     ),
     Mutant(
         name="a task that could not renew its lease goes on sending",
@@ -442,14 +439,14 @@ MUTANTS = (
         file="state/lost_calls.sql",
         old="batch.cost + coalesce(sum(summed.cost), 0),",
         new="batch.cost,",
-        test=COSTS + "test_a_lost_call_counts_from_above_until_it_is_known_better",
+        test=COSTS + "test_a_lost_call_counts_from_above_until_its_cost_is_known",
     ),
     Mutant(
         name="a late fact costs beside what the lost call could",
         file="state/lost_calls.sql",
         old="greatest(cost - (SELECT most FROM counted), 0) + %(cost)s",
         new="cost + %(cost)s",
-        test=COSTS + "test_a_lost_call_counts_from_above_until_it_is_known_better",
+        test=COSTS + "test_a_lost_call_counts_from_above_until_its_cost_is_known",
     ),
     Mutant(
         name="calls held back are forgotten",
@@ -457,14 +454,14 @@ MUTANTS = (
         old="self._dispatch.put_back(self._lease.settle(settlement, calls))",
         new="self._lease.settle(settlement, calls)",
         test="tests/integration/test_invoke.py"
-        "::test_a_task_whose_lease_ran_out_goes_on_without_losing_a_call",
+        "::test_a_task_whose_lease_expired_continues_without_losing_a_call",
     ),
     Mutant(
         name="done before the last portion is loaded",
         file="engine/dispatch.py",
         old="return self.unloaded + len(self._ready) + len(self._waiting) + len(self.in_flight)",
         new="return len(self._ready) + len(self._waiting) + len(self.in_flight)",
-        test=PORTIONS + "test_a_task_that_is_told_to_end_leaves_what_it_has_not_loaded",
+        test=PORTIONS + "test_a_terminated_task_leaves_unloaded_items",
     ),
     Mutant(
         name="an item in two portions",
@@ -478,7 +475,7 @@ MUTANTS = (
         file="engine/dispatch.py",
         old="return self.due(now) < room and self._can_add",
         new="return self._can_add",
-        test=PORTIONS + "test_what_a_task_holds_is_flat_with_the_size_of_the_batch",
+        test=PORTIONS + "test_the_memory_of_a_task_does_not_grow_with_the_batch",
     ),
     Mutant(
         name="portions loaded while more and more calls wait",
@@ -486,7 +483,7 @@ MUTANTS = (
         old="self.unloaded > 0 and self._waiting_items <= self._most_waiting",
         new="self.unloaded > 0",
         test="tests/unit/test_dispatch.py"
-        "::test_no_calls_are_added_while_more_wait_than_were_ever_added",
+        "::test_no_portion_is_loaded_while_more_calls_wait_than_it_added",
     ),
     Mutant(
         name="what another run waits for withdrawn",
@@ -494,63 +491,63 @@ MUTANTS = (
         old="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n"
         "            AND NOT seq <@ %(kept)s::int8multirange\n",
         new="            AND run_id = %(run_id)s AND attempts = 0 AND NOT unsure\n",
-        test=APPROVALS + "test_what_another_open_run_waits_for_is_left_to_it",
+        test=APPROVALS + "test_items_that_another_open_run_waits_for_are_left_to_it",
     ),
     Mutant(
         name="what was called withdrawn",
         file="state/approvals.sql",
         old=" AND attempts = 0 AND NOT unsure\n",
         new="\n",
-        test=APPROVALS + "test_what_was_called_stays_recorded",
+        test=APPROVALS + "test_calls_stay_recorded",
     ),
     Mutant(
         name="a run that waits closed without withdrawing",
         file="pipeline/approve.py",
-        old="    if approval is not None and approval.status is Answer.WAITING:\n",
+        old="    if approval is not None and approval.status is ApprovalStatus.WAITING:\n",
         new="    if approval is not None and approval.withdrawn:\n",
-        test=APPROVALS + "test_a_run_whose_dag_run_is_ended_while_it_waits_leaves_nothing_behind",
+        test=APPROVALS + "test_a_run_whose_dag_run_ends_while_it_waits_leaves_nothing_behind",
     ),
     Mutant(
         name="calls while a plan waits for approval",
         file="pipeline/approve.py",
-        old="    if run.approval is None or run.approval.status is not Answer.APPROVED:\n",
+        old="    if run.approval is None or run.approval.status is not ApprovalStatus.APPROVED:\n",
         new="    if run.approval is None:\n",
-        test=APPROVALS + "test_nothing_is_called_that_was_not_approved",
+        test=APPROVALS + "test_only_approved_items_are_called",
     ),
     Mutant(
         name="minutes of waiting counted",
         file="state/limits.sql",
         old="opened_at + waited + make_interval",
         new="opened_at + make_interval",
-        test=APPROVALS + "test_what_is_approved_stays_and_its_waiting_takes_none_of_its_minutes",
+        test=APPROVALS + "test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes",
     ),
     Mutant(
         name="a plan that takes each batch for one portion",
         file="state/plans.py",
         old="    if not is_one(batch.bytes):\n",
         new="    if not batch.items:\n",
-        test="tests/integration/test_survey.py::test_calls_are_foretold_exactly",
+        test="tests/integration/test_survey.py::test_calls_are_forecast_exactly",
     ),
     Mutant(
         name="a run that stops by max_calls though a call under way may be refused",
         file="engine/shares.py",
         old="share.unsettled or (share.calls_left and not share.own)",
         new="share.calls_left and not share.own",
-        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+        test=LIMITS + "test_refused_calls_are_given_back",
     ),
     Mutant(
         name="refused calls that are not given back",
         file="state/allotting.sql",
         old="coalesce(sum(calls - refused), 0) AS calls",
         new="coalesce(sum(calls), 0) AS calls",
-        test=LIMITS + "test_calls_that_were_refused_are_given_back",
+        test=LIMITS + "test_refused_calls_are_given_back",
     ),
     Mutant(
         name="what an earlier run blamed taken for blamed in this one",
         file="state/portions.sql",
         old="coalesce(blamed_by = %(run_id)s, false)",
         new="blamed_by IS NOT NULL",
-        test=LIMITS + "test_what_failed_in_an_earlier_run_is_judged_in_this_one_and_once",
+        test=LIMITS + "test_a_failure_of_an_earlier_run_is_judged_once_in_this_one",
     ),
     Mutant(
         name="a ramp that rises whatever its looks see",
@@ -571,34 +568,34 @@ MUTANTS = (
         file="state/canary.sql",
         old="status <> 'complete'",
         new="status = 'open'",
-        test=CANARY + "test_what_a_closed_run_waits_for_is_left_where_that_finds_it",
+        test=CANARY + "test_items_that_a_closed_run_waits_for_are_not_moved",
     ),
     Mutant(
         name="what a closed run waits for withdrawn",
         file="state/approvals.sql",
         old="status <> 'complete'",
         new="status = 'open'",
-        test=APPROVALS + "test_what_a_closed_run_waits_for_is_left_for_when_it_is_cleared",
+        test=APPROVALS + "test_items_that_a_closed_run_waits_for_are_left_until_it_is_cleared",
     ),
     Mutant(
         name="what a closed run waits for withdrawn as feedback",
         file="state/feedback.sql",
         old="status <> 'complete'",
         new="status = 'open'",
-        test=FEEDBACK + "test_what_a_closed_run_waits_for_is_not_withdrawn",
+        test=FEEDBACK + "test_items_that_a_closed_run_waits_for_are_not_withdrawn",
     ),
     Mutant(
         name="a ramp that rises while its run waits for a person",
         file="state/locks.sql",
         old="clock_timestamp() - opened_at - waited)",
         new="clock_timestamp() - opened_at)",
-        test=LIMITS + "test_a_ramp_does_not_rise_while_its_run_waits_for_a_person",
+        test=LIMITS + "test_a_ramp_does_not_rise_while_its_run_awaits_approval",
     ),
     Mutant(
         name="a budget that sets nothing aside before the first call ends",
         file="engine/shares.py",
         old="max(least_cost, totals.cost / max(totals.calls, 1))",
         new="totals.cost / max(totals.calls, 1)",
-        test=COSTS + "test_what_calls_cost_at_least_is_set_aside_before_the_first_one_ends",
+        test=COSTS + "test_the_minimum_cost_is_reserved_before_the_first_call_ends",
     ),
 )

@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     begin = first[0] if first else 1
     tales: list[Tale] = []
     began = time.monotonic()
-    with temporary_postgres(lasting=False) as server:
+    with temporary_postgres(durable=False) as server:
         server.ensure_database("simulation")
         dsn = server.dsn("simulation", role="simulation")
         prepare(dsn)

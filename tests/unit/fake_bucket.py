@@ -1,4 +1,4 @@
-"""A bucket in memory behind a real S3 client: its answers never leave the process."""
+"""A bucket in memory behind a real S3 client: nothing leaves the process."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +35,7 @@ def _client() -> "S3Client":
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry of a listing, with the fields as S3 writes them."""
+    """An entry of a listing, with its fields as S3 writes them."""
 
     key: str
     size: int = 1
@@ -76,7 +76,7 @@ class _Body:
 
 
 class FakeBucket:
-    """A bucket; what it holds may change between two requests."""
+    """A bucket whose objects may change between two requests."""
 
     def __init__(self, entries: Iterable[Listed], *, page: int = 1_000) -> None:
         self.entries = sorted(entries, key=lambda entry: entry.key)
@@ -98,7 +98,7 @@ class FakeBucket:
         return cls(map(Listed, keys), page=page)
 
     def client(self) -> "S3Client":
-        """Return a client that asks this bucket, and no other one from now on."""
+        """Return a client for this bucket; earlier clients no longer reach one."""
         client = _client()
         client.meta.events.unregister("before-send.s3", unique_id=_ANSWER)
         client.meta.events.register("before-send.s3", self._answer, unique_id=_ANSWER)

@@ -1,4 +1,4 @@
-"""What servers and poolers say when no connection is to be had, and what a person then does."""
+"""What servers and poolers answer when they are full, and what to do about it."""
 
 import pytest
 from retrofill.state.address import is_full, what_to_do
@@ -16,12 +16,12 @@ FULL = [
 
 
 @pytest.mark.parametrize("said", FULL)
-def test_a_server_or_pooler_without_a_connection_is_known(said: str) -> None:
+def test_a_full_server_or_pooler_is_recognized(said: str) -> None:
     assert is_full(said)
     assert what_to_do(said).startswith("let max_connections of the server")
 
 
-def test_a_server_that_is_not_there_is_not_full() -> None:
+def test_an_unreachable_server_is_not_full() -> None:
     said = "connection refused. Is the server running and accepting TCP/IP connections?"
     assert not is_full(said)
     assert what_to_do(said) == "start the server, or mend the connection"

@@ -22,7 +22,7 @@ def test_the_messages_of_exceptions_follow_their_entry():
     ]
 
 
-def test_what_airflow_says_of_every_task_is_left_out():
+def test_log_lines_of_every_airflow_task_are_left_out():
     said_of_all = [
         {"event": "/somewhere/attempt=1.log"},
         entry("::group::Pre Execute"),

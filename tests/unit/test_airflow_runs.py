@@ -1,4 +1,4 @@
-"""What Airflow lets tasks do is looked at before a run is opened."""
+"""Airflow's limits on tasks are checked before a run opens."""
 
 import logging
 from datetime import timedelta
@@ -16,7 +16,7 @@ def test_a_task_that_ends_before_a_call_is_refused() -> None:
 
 
 @pytest.mark.parametrize("timeout", [None, timedelta(minutes=16)])
-def test_what_airflow_allows_is_said(
+def test_a_refusal_shows_what_airflow_allows(
     timeout: timedelta | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -25,19 +25,19 @@ def test_what_airflow_allows_is_said(
     assert said in caplog.text
 
 
-@pytest.mark.parametrize(("told", "seconds"), [(None, 5.0), ("30", 30.0), ("0", 0.0)])
-def test_the_grace_is_airflow_s_own_unless_the_installation_says_otherwise(
-    told: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("given", "seconds"), [(None, 5.0), ("30", 30.0), ("0", 0.0)])
+def test_the_grace_period_is_airflows_unless_it_is_set(
+    given: str | None, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if told is not None:
-        monkeypatch.setenv(_GRACE, told)
+    if given is not None:
+        monkeypatch.setenv(_GRACE, given)
     assert grace_s() == seconds
 
 
-@pytest.mark.parametrize("told", ["soon", "-1", "nan", "inf"])
-def test_a_grace_that_is_no_number_of_seconds_is_refused(
-    told: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", ["soon", "-1", "nan", "inf"])
+def test_a_grace_period_must_be_a_number_of_seconds(
+    given: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(_GRACE, told)
-    with pytest.raises(ConfigError, match=rf"grace_period: .{told}. is not allowed; give a"):
+    monkeypatch.setenv(_GRACE, given)
+    with pytest.raises(ConfigError, match=rf"grace_period: .{given}. is not allowed; give a"):
         grace_s()

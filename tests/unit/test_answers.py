@@ -1,4 +1,4 @@
-"""The truth table of the answer contracts, row by row."""
+"""The answer contracts, case by case."""
 
 import json
 from typing import Any
@@ -74,7 +74,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{", b"\xff", b'{"batchItemFailures": 5}', b"5"])
-def test_return_reads_nothing(body: bytes) -> None:
+def test_return_does_not_read_the_response(body: bytes) -> None:
     assert read_answer(Contract.RETURN, body, IDS) is ALL_SUCCEEDED
 
 
@@ -100,29 +100,29 @@ def test_the_listed_items_failed_and_no_others() -> None:
     assert partial(failures("id-2", "id-0")) == Answer(failed={2: LISTED, 0: LISTED})
 
 
-def test_all_listed_is_all_failed_but_the_call_was_read() -> None:
+def test_all_items_listed_means_all_failed_and_not_the_call() -> None:
     answer = partial(failures(*IDS))
     assert sorted(answer.failed) == [0, 1, 2]
     assert not answer.malformed
 
 
-def test_listed_twice_is_listed_once() -> None:
+def test_an_item_listed_twice_fails_once() -> None:
     assert partial(failures("id-1", "id-1")) == Answer(failed={1: LISTED})
 
 
-def test_further_fields_are_not_minded() -> None:
+def test_unknown_fields_are_ignored() -> None:
     body = {"batchItemFailures": [{"itemIdentifier": "id-1", "error": "boom"}], "state": {}}
     assert partial(body) == Answer(failed={1: LISTED})
 
 
-def test_a_name_that_two_items_bear_is_about_both() -> None:
+def test_a_shared_identifier_fails_each_of_its_items() -> None:
     assert partial(failures("same"), ("same", "id-1", "same")) == Answer(
         failed={0: LISTED, 2: LISTED}
     )
 
 
 @pytest.mark.parametrize("body", UNREADABLE)
-def test_what_is_not_json_fails_the_call(body: bytes) -> None:
+def test_a_response_that_is_not_json_fails_the_call(body: bytes) -> None:
     for answer in (partial(body), batch(body)):
         assert answer.malformed
         assert not answer.failed
@@ -156,7 +156,7 @@ def test_what_is_not_json_fails_the_call(body: bytes) -> None:
         (failures("id-0 "), 'itemIdentifier "id-0 " is not of this call'),
     ],
 )
-def test_what_cannot_be_told_fails_the_call(body: object, said: str) -> None:
+def test_an_ambiguous_response_fails_the_call(body: object, said: str) -> None:
     answer = partial(body)
     assert said in answer.malformed
     assert answer.malformed.startswith("the answer does not conform to batchItemFailures: ")
@@ -169,7 +169,7 @@ def test_another_unicode_form_is_another_identifier() -> None:
     assert "is not of this call" in partial(failures(decomposed), (composed,)).malformed
 
 
-def test_reasons_are_short_and_storable() -> None:
+def test_reasons_are_short_and_can_be_stored() -> None:
     answer = partial(
         '{"batchItemFailures": [{"itemIdentifier": "\\u0000\\ud800' + "x" * 10**6 + '"}]}'
     )
@@ -196,19 +196,19 @@ json_values = st.recursive(
 
 
 @given(json_values, st.sampled_from([Contract.BATCH_ITEM_FAILURES, Contract.S3_BATCH]))
-def test_no_answer_breaks_the_reader(body: object, contract: Contract) -> None:
+def test_any_json_response_can_be_read(body: object, contract: Contract) -> None:
     answer = read_answer(contract, json.dumps(body).encode(), IDS)
     assert answer.permanent <= set(answer.failed) <= set(range(len(IDS)))
     assert not (answer.failed and answer.malformed)
 
 
 @given(st.binary(max_size=40), st.sampled_from([Contract.BATCH_ITEM_FAILURES, Contract.S3_BATCH]))
-def test_no_bytes_break_the_reader(body: bytes, contract: Contract) -> None:
+def test_any_bytes_can_be_read(body: bytes, contract: Contract) -> None:
     read_answer(contract, body, IDS)
 
 
 @given(st.lists(st.sampled_from(IDS)))
-def test_failed_are_exactly_the_listed(listed: list[str]) -> None:
+def test_exactly_the_listed_items_failed(listed: list[str]) -> None:
     assert {IDS[position] for position in partial(failures(*listed)).failed} == set(listed)
 
 
@@ -226,7 +226,7 @@ def test_s3_batch_permanent_failure_may_not() -> None:
 
 
 @pytest.mark.parametrize("text", [None, ""])
-def test_s3_batch_failure_without_a_text_says_its_code(text: object) -> None:
+def test_s3_batch_failure_without_a_text_shows_its_code(text: object) -> None:
     assert batch(response(result("TemporaryFailure", text))).failed == {0: "TemporaryFailure"}
 
 
@@ -246,11 +246,11 @@ def test_s3_batch_schemas(schema: str) -> None:
         ),
     ],
 )
-def test_s3_batch_treats_missing_tasks_as_the_function_says(code: str, answer: Answer) -> None:
+def test_s3_batch_treats_missing_tasks_as_the_response_asks(code: str, answer: Answer) -> None:
     assert batch(response(treatMissingKeysAs=code)) == answer
 
 
-def test_s3_batch_needs_no_word_on_missing_tasks_when_none_is_missing() -> None:
+def test_s3_batch_needs_no_rule_for_missing_tasks_when_all_are_there() -> None:
     body = response(result("Succeeded"))
     del body["treatMissingKeysAs"]
     assert batch(body) == ALL_SUCCEEDED
@@ -291,13 +291,13 @@ def test_s3_batch_same_result_twice() -> None:
         ),
     ],
 )
-def test_s3_batch_that_cannot_be_told_fails_the_call(body: object, said: str) -> None:
+def test_an_ambiguous_s3_batch_response_fails_the_call(body: object, said: str) -> None:
     answer = batch(body)
     assert said in answer.malformed
     assert not answer.failed
 
 
-def test_what_the_function_says_is_cut_and_storable() -> None:
+def test_reasons_of_a_function_are_cut_and_can_be_stored() -> None:
     said = "a\0b\ud800" + "\u00e9" * 10**6
     kept = batch(response(result("TemporaryFailure", said))).failed[0]
     assert kept.startswith("a\ufffdb\ufffd\u00e9")
@@ -305,7 +305,7 @@ def test_what_the_function_says_is_cut_and_storable() -> None:
     assert kept.encode()
 
 
-def test_a_streams_answer_is_where_to_go_on_from() -> None:
+def test_a_stream_response_names_where_to_continue() -> None:
     body = json.dumps({"batchItemFailures": [{"itemIdentifier": "c"}, {"itemIdentifier": "b"}]})
     answer = read_answer(Contract.CHECKPOINT, body.encode(), ["a", "b", "c", "d"])
     assert set(answer.failed) == {1}

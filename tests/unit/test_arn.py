@@ -24,7 +24,7 @@ def test_the_arn_of_a_bucket():
 
 
 @pytest.mark.parametrize("text", ["", "resize", "PendingConfirmation", "arn:aws:sns:eu-west-1:1"])
-def test_what_is_no_arn(text: str):
+def test_other_texts_are_not_arns(text: str):
     assert Arn.find(text) is None
     with pytest.raises(ValueError, match="is not an ARN"):
         Arn.parse(text)

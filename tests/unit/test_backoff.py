@@ -24,15 +24,15 @@ def test_a_wait_is_never_negative_nor_above_the_cap(attempt, draw):
 
 
 @given(attempts, draws, st.floats(0, RETRY_AFTER_CAP_S))
-def test_never_sooner_than_the_reply_asks_and_not_all_at_once(attempt, draw, retry_after_s):
+def test_a_wait_is_at_least_what_the_reply_asks_for_and_spread_out(attempt, draw, retry_after_s):
     wait_s = backoff_s(attempt, draw, retry_after_s)
     assert wait_s >= retry_after_s
     assert wait_s == pytest.approx(retry_after_s + backoff_s(attempt, draw, None))
 
 
-def test_a_reply_cannot_stop_a_call_for_ever():
+def test_a_reply_cannot_delay_a_call_for_ever():
     assert backoff_s(1, 0.0, 1e300) == RETRY_AFTER_CAP_S
 
 
-def test_a_negative_retry_after_is_none():
+def test_a_negative_retry_after_is_ignored():
     assert backoff_s(1, 1.0, -5.0) == BASE_S

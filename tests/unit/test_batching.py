@@ -1,4 +1,4 @@
-"""Batching: each item is in one batch, and no batch reaches from one island to another."""
+"""Batching: each item is in one batch, and no batch spans two islands."""
 
 from itertools import pairwise
 
@@ -10,17 +10,17 @@ from retrofill.engine.batching import (
     MIN_BATCHES,
     MOST_BYTES,
     Batch,
+    Edge,
     Piece,
-    Place,
     batch_size,
     cut,
-    places_to_look_up,
+    edges_to_look_up,
 )
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[list[Piece], dict[Piece, list[int]]]:
-    """Draw pieces in the order of their numbers, and the numbers of the items of each."""
+    """Draw pieces in order of number, with the numbers of each one's items."""
     seq = island = 0
     seqs: dict[Piece, list[int]] = {}
     for steps in draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=40), max_size=12)):
@@ -44,7 +44,7 @@ def test_each_item_is_in_one_batch(
     pieces, seqs = case
     batches = cut(pieces, **rule)
 
-    def seq_of(place: Place) -> int:
+    def seq_of(place: Edge) -> int:
         return seqs[place.piece][place.rank]
 
     everything = [seq for numbers in seqs.values() for seq in numbers]
@@ -75,34 +75,34 @@ def test_batches_are_as_large_as_the_rule_says(
 
 
 @given(cases(), sizes)
-def test_what_a_place_tells_of_its_number_is_true(
+def test_a_place_knows_its_number_or_is_looked_up(
     case: tuple[list[Piece], dict[Piece, list[int]]], rule: dict[str, int]
 ) -> None:
     pieces, seqs = case
     batches = cut(pieces, **rule)
     edges = {edge for batch in batches for edge in (batch.first, batch.last)}
-    unknown = places_to_look_up(batches)
+    unknown = edges_to_look_up(batches)
     assert len(unknown) == len(set(unknown))
     for place in edges:
         assert (place.seq is None) == (place in unknown)
         assert place.seq in {None, seqs[place.piece][place.rank]}
 
 
-def test_pieces_without_holes_need_no_look_up() -> None:
+def test_pieces_without_holes_need_no_lookup() -> None:
     pieces = [Piece(1, 10_000, 10_000, 1, 0), Piece(10_001, 14_000, 4_000, 2, 0)]
     batches = cut(pieces, most=5_000, fewest=1)
     assert [(batch.first.seq, batch.last.seq, batch.items) for batch in batches] == [
         (1, 3_500, 3_500), (3_501, 7_000, 3_500), (7_001, 10_500, 3_500), (10_501, 14_000, 3_500)
     ]  # fmt: skip
-    assert places_to_look_up(batches) == []
+    assert edges_to_look_up(batches) == []
 
 
 def test_a_batch_ends_where_its_island_does() -> None:
     first, second = Piece(1, 3, 3, 1, 0), Piece(6, 9, 4, 1, 1)
     assert cut([first, second], most=5, fewest=5) == [
-        Batch(Place(first, 0), Place(first, 2), 3),
-        Batch(Place(second, 0), Place(second, 1), 2),
-        Batch(Place(second, 2), Place(second, 3), 2),
+        Batch(Edge(first, 0), Edge(first, 2), 3),
+        Batch(Edge(second, 0), Edge(second, 1), 2),
+        Batch(Edge(second, 2), Edge(second, 3), 2),
     ]
 
 

@@ -1,14 +1,14 @@
-"""Which cause of failure stops a run."""
+"""Which causes of failure stop a run."""
 
 import pytest
-from retrofill.engine.causes import Came, exceeded
+from retrofill.engine.causes import CallCount, exceeded
 from retrofill.engine.outcomes import REFUSED, Cause, Outcome
 from retrofill.model.troubles import CAUSES, LIMITED, OUTCOMES
 
-GOOD = Came("succeeded", "", 90, 900)
+GOOD = CallCount("succeeded", "", 90, 900)
 
 
-def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
+def test_troubles_are_named_by_outcome_and_cause() -> None:
     assert set(CAUSES) == set(Cause)
     assert set(OUTCOMES) == set(Outcome) - {Outcome.SUCCEEDED} | {"lost"}
     assert set(LIMITED) == set(CAUSES) | set(OUTCOMES) - {"failed", "misconfigured"}
@@ -20,28 +20,28 @@ def test_the_names_of_troubles_are_those_of_outcomes_and_causes() -> None:
     [
         (
             {"timed_out": 5, "unknown": 99},
-            [GOOD, Came("failed", "timed_out", 10, 100)],
+            [GOOD, CallCount("failed", "timed_out", 10, 100)],
             "timed_out: 100 of 1,000 items in calls that ended, 10 %, more than 5 %",
         ),
         (
             {"unknown": 0.5},
-            [GOOD, Came("unknown", "", 1, 6)],
+            [GOOD, CallCount("unknown", "", 1, 6)],
             "unknown: 6 of 906 items in calls that ended, 0.662 %, more than 0.5 %",
         ),
         (
             {"throttled": 20},
-            [GOOD, Came("throttled", "", 30, 30)],
+            [GOOD, CallCount("throttled", "", 30, 30)],
             "throttled: 30 of 120 calls that ended, 25 %, more than 20 %",
         ),
         (
             {"lost": 0},
-            [GOOD, Came("lost", "", 1, 1)],
+            [GOOD, CallCount("lost", "", 1, 1)],
             "lost: 1 of 901 items in calls that ended, 0.111 %, more than 0 %",
         ),
     ],
 )
-def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
-    most: dict[str, float], ended: list[Came], says: str
+def test_a_cause_above_its_limit_stops_the_run(
+    most: dict[str, float], ended: list[CallCount], says: str
 ) -> None:
     assert exceeded(most, ended, 900) == f"max_percent_by_cause: {says}"
 
@@ -49,25 +49,32 @@ def test_a_cause_that_comes_up_more_often_than_it_may_stops_the_run(
 @pytest.mark.parametrize(
     ("most", "ended"),
     [
-        ({}, [Came("failed", "timed_out", 900, 900)]),
-        ({"timed_out": 10}, [GOOD, Came("failed", "timed_out", 10, 100)]),
-        ({"timed_out": 5}, [GOOD, Came("failed", "crashed", 90, 900)]),
-        ({"timed_out": 100}, [Came("failed", "timed_out", 900, 900)]),
-        ({"timed_out": 5}, [Came("failed", "timed_out", 899, 899)]),
-        ({"throttled": 5}, [Came("throttled", "", 899, 899)]),
+        ({}, [CallCount("failed", "timed_out", 900, 900)]),
+        ({"timed_out": 10}, [GOOD, CallCount("failed", "timed_out", 10, 100)]),
+        ({"timed_out": 5}, [GOOD, CallCount("failed", "crashed", 90, 900)]),
+        ({"timed_out": 100}, [CallCount("failed", "timed_out", 900, 900)]),
+        ({"timed_out": 5}, [CallCount("failed", "timed_out", 899, 899)]),
+        ({"throttled": 5}, [CallCount("throttled", "", 899, 899)]),
         ({"throttled": 5}, []),
     ],
 )
-def test_other_causes_and_small_samples_stop_no_run(
-    most: dict[str, float], ended: list[Came]
+def test_other_causes_and_small_samples_do_not_stop_a_run(
+    most: dict[str, float], ended: list[CallCount]
 ) -> None:
     assert exceeded(most, ended, 900) is None
 
 
-def test_what_is_refused_does_not_thin_out_what_fails() -> None:
-    ended = [GOOD, Came("failed", "timed_out", 10, 100), Came("throttled", "", 10_000, 10_000)]
+def test_refused_calls_do_not_dilute_the_percentage() -> None:
+    ended = [
+        GOOD,
+        CallCount("failed", "timed_out", 10, 100),
+        CallCount("throttled", "", 10_000, 10_000),
+    ]
     reason = exceeded({"timed_out": 5}, ended, 1_000)
     assert reason is not None
     assert "100 of 1,000 items" in reason
-    refused_only = [Came("throttled", "", 10_000, 10_000), Came("failed", "timed_out", 1, 1)]
+    refused_only = [
+        CallCount("throttled", "", 10_000, 10_000),
+        CallCount("failed", "timed_out", 1, 1),
+    ]
     assert exceeded({"timed_out": 5}, refused_only, 1_000) is None, "the sample is what ran"

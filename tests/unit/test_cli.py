@@ -1,4 +1,4 @@
-"""The command line without any server: what is typed, what is told, and what is imported."""
+"""The command line without a server: input, output and imports."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return command(monkeypatch, capsys)
 
 
-def test_help_imports_neither_airflow_nor_what_calls() -> None:
+def test_help_imports_neither_airflow_nor_clients() -> None:
     code = (
         "import sys; sys.argv = ['retrofill', '--help']\n"
         "from retrofill.cli import main\n"
@@ -87,7 +87,7 @@ def test_each_value_is_read_as_the_type_of_its_field() -> None:
         ("max_calls=many", "max_calls: 'many' is not allowed; give JSON of type integer"),
     ],
 )
-def test_what_cannot_be_read_is_named(typed: str, said: str) -> None:
+def test_an_unreadable_value_is_named(typed: str, said: str) -> None:
     with pytest.raises(ConfigError) as error:
         read([typed], FIELDS)
     assert str(error.value).startswith(said)
@@ -113,11 +113,11 @@ def test_an_error_decides_the_exit_code() -> None:
     assert Exit.DONE == 0
 
 
-def test_it_says_its_version(cli: Command) -> None:
+def test_it_prints_its_version(cli: Command) -> None:
     assert cli("--version") == (Exit.DONE, f"retrofill {__version__}\n", "")
 
 
-def test_what_is_no_command_is_bad_input(cli: Command) -> None:
+def test_an_unknown_command_is_bad_input(cli: Command) -> None:
     assert cli("rnu").code == Exit.BAD_INPUT
     assert cli("status", "seven").code == Exit.BAD_INPUT
 
@@ -125,7 +125,7 @@ def test_what_is_no_command_is_bad_input(cli: Command) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({}, "RETROFILL_AIRFLOW_URL: ''; allowed is the address"),
+        ({}, "RETROFILL_AIRFLOW_URL: '' is not allowed; give the address"),
         ({"RETROFILL_AIRFLOW_URL": "localhost:8080"}, "RETROFILL_AIRFLOW_URL: 'localhost:8080'"),
         ({"RETROFILL_AIRFLOW_URL": "http://[::1"}, "RETROFILL_AIRFLOW_URL: 'http://…'"),
         (
@@ -134,13 +134,13 @@ def test_what_is_no_command_is_bad_input(cli: Command) -> None:
         ),
     ],
 )
-def test_where_airflow_is_must_be_told(environ: dict[str, str], said: str) -> None:
+def test_the_address_of_airflow_is_required(environ: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError) as error:
         sign_in(environ)
     assert str(error.value).startswith(said)
 
 
-def test_an_airflow_that_is_not_there_is_unreachable() -> None:
+def test_an_airflow_that_does_not_answer_is_unreachable() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     environ = {"RETROFILL_AIRFLOW_URL": url, "RETROFILL_AIRFLOW_USERNAME": "admin"}
     with pytest.raises(AirflowUnreachable, match=url):

@@ -1,4 +1,4 @@
-"""CloudEvents, read by the library of the CloudEvents project."""
+"""CloudEvents, read with the CloudEvents project's own library."""
 
 import json
 import re
@@ -83,7 +83,7 @@ def test_any_key_makes_an_event_that_can_be_sent(name: str, one: Item):
         assert not re.search(r"[\x00-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff]", event["subject"])
 
 
-def test_a_header_holds_what_is_not_ascii_percent_encoded():
+def test_headers_are_percent_encoded_unless_ascii():
     sent = dict(payload("cloudevents-binary", item('Euro € 😀 "%"')).headers)
     # The example of the HTTP binding, 3.1.3.2.
     assert sent["ce-subject"] == "Euro%20%E2%82%AC%20%F0%9F%98%80%20%22%25%22"

@@ -17,7 +17,7 @@ from retrofill.engine.concurrency import (
 
 @dataclass
 class Endpoint:
-    """A model of an endpoint that refuses what is more than its limit, and of the loop before it.
+    """A model of an endpoint that throttles calls above its limit, and of the loop that calls it.
 
     Calls take ``service_s`` give or take 30 %, a refusal ``refusal_s``. A slot is free again
     ``lag_s`` after the answer left. The loop looks every few milliseconds, as the real one does.
@@ -39,7 +39,7 @@ class Endpoint:
     most_in_flight: int = 0
 
     def work(self, window: ConcurrencyWindow, calls: int) -> None:
-        """Send calls as the window lets them until so many were answered."""
+        """Send calls as the window allows, until `calls` of them are answered."""
         self.started_at = self.now
         self.calls = self.refused = 0
         under_way, busy_until = self.under_way, self.busy_until
@@ -73,7 +73,7 @@ class Endpoint:
         return self.calls / (self.now - self.started_at)
 
     def best_rate(self, concurrency: int) -> float:
-        """The rate of as many calls at once for all the time, each waiting for a look."""
+        """Return the rate of this many concurrent calls, each waiting for a look of the loop."""
         return concurrency / (self.service_s + self.look_s / 2)
 
 
@@ -95,7 +95,7 @@ def test_under_a_limit_few_calls_are_refused_at_nearly_the_best_rate(
     assert endpoint.rate > 0.9 * endpoint.best_rate(limit)
 
 
-def test_a_limit_whose_slots_come_free_late_costs_little_too():
+def test_slots_that_are_freed_late_cost_little():
     endpoint = Endpoint(lambda _: 30, 0.05, lag_s=0.002)
     endpoint.work(window(200), 5_000)
     assert endpoint.refused_share < 0.03
@@ -161,7 +161,7 @@ def test_the_ceiling_holds_while_it_is_changed():
     assert one.size == 50
 
 
-def test_a_ceiling_of_nothing_holds_all_calls_back():
+def test_a_ceiling_of_zero_holds_all_calls_back():
     one = window(0)
     assert one.room(0.0) == one.room(100.0) == 0
     one.ceiling = 3
@@ -191,7 +191,7 @@ def test_it_doubles_until_the_first_refusal_then_takes_a_tenth():
 
 
 @pytest.mark.parametrize(("refused", "width"), [(1, 18), (2, 18), (5, 15), (12, 8), (20, 1)])
-def test_of_one_flight_no_more_places_are_left_than_were_accepted(refused: int, width: int):
+def test_after_refusals_the_window_is_as_wide_as_the_accepted_calls(refused: int, width: int):
     one = window(100)
     fill(one, 0.0)
     end(one, START, 0.0)
@@ -204,7 +204,7 @@ def test_of_one_flight_no_more_places_are_left_than_were_accepted(refused: int, 
     assert one.size == width
 
 
-def test_what_was_refused_to_the_last_call_is_tried_again_after_a_pause_that_doubles():
+def test_a_fully_refused_window_probes_after_a_pause_that_doubles():
     one = window(100)
     one.sent()
     now, pauses = 0.0, []
@@ -229,12 +229,12 @@ def test_a_window_takes_over_its_part_of_what_all_have_found():
     one.agree(5, 4)
     assert one.size == one.width == 5
     widths = [round_of(one, 3.0) for _ in range(8 * REST_ROUNDS)]
-    assert widths[4 * REST_ROUNDS - 10] == widths[0], "it probes as much more rarely"
+    assert widths[4 * REST_ROUNDS - 10] == widths[0], "with n windows, each probes 1/n as often"
     one.agree(12, 3)
     assert one.size == 12
 
 
-def test_before_its_first_call_a_window_takes_into_account_how_many_there_are():
+def test_before_its_first_call_a_window_considers_how_many_windows_there_are():
     one = window(1_000)
     one.agree(None, 4)
     assert one.size == START // 4
@@ -242,14 +242,14 @@ def test_before_its_first_call_a_window_takes_into_account_how_many_there_are():
 
 
 def round_of(one: ConcurrencyWindow, now: float) -> int:
-    """Fill the window, let all calls end well, and return the new width."""
+    """Fill the window, let all calls succeed, and return the new width."""
     fill(one, now)
     end(one, one.in_flight, now)
     return one.size
 
 
 def refused_at_20() -> ConcurrencyWindow:
-    """Return a window that was refused when it was twenty wide, and is ten wide now."""
+    """Return a window that was throttled at a width of 20 and is now 10 wide."""
     one = window(1_000)
     assert round_of(one, 0.0) == 20
     fill(one, 1.0)

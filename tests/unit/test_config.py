@@ -1,4 +1,4 @@
-"""The configuration: what is taken, and what is said of what is not."""
+"""The configuration: what is allowed, and how anything else is refused."""
 
 import json
 from contextlib import nullcontext
@@ -37,11 +37,11 @@ def test_three_params_are_enough():
 
 
 @pytest.mark.parametrize("blank", [None, ""])
-def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
+def test_empty_form_fields_are_not_given(blank: str | None):
     nullable = [
         name
         for name, field in params_for("s3").form_fields({}).items()
-        if "null" in field["type"] and name != "function"  # its kind needs it, others have none
+        if "null" in field["type"] and name != "function"  # required by its kind, unknown to others
     ]
     texts = [
         name for name in nullable if "string" in params_for("s3").form_fields({})[name]["type"]
@@ -53,12 +53,12 @@ def test_what_a_form_leaves_empty_is_not_given(blank: str | None):
 
 @pytest.mark.parametrize("name", ["bucket", "function"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_what_must_be_given_is_missing(name: str, value: str | None):
+def test_required_params_are_reported_as_missing(name: str, value: str | None):
     [problem] = _problems(**{name: value})
     assert problem.startswith(f"{name}: it is missing; give ")
 
 
-def test_everything_that_is_wrong_is_said_at_once():
+def test_all_problems_are_reported_at_once():
     problems = _problems(
         bucket="My Photos",
         whole_bucket=True,
@@ -74,7 +74,7 @@ def test_everything_that_is_wrong_is_said_at_once():
     ]  # fmt: skip
 
 
-def test_what_is_wrong_in_itself_contradicts_nothing():
+def test_a_bad_value_is_reported_once():
     [problem] = _problems(prefix="in/\n")
     assert problem.startswith(
         "prefix: 'in/\\n' is not allowed: it contains the control character '\\n'; give"
@@ -130,7 +130,7 @@ def test_no_text_with_invisible_or_endless_characters(name: str, value: str):
 
 @pytest.mark.parametrize("name", _TEXTS)
 @pytest.mark.parametrize("value", [5, True, ["a"], {"a": 1}])
-def test_a_text_is_a_text(name: str, value: object):
+def test_only_text_is_taken_for_a_text(name: str, value: object):
     [problem] = _problems(**{name: value})
     assert problem.startswith(f"{name}: {value!r} is not allowed; give ")
 
@@ -169,7 +169,7 @@ def test_a_text_is_a_text(name: str, value: object):
         ("job", "j" * 201, "give up to 200 printable characters"),
     ],
 )
-def test_what_is_said_of_a_value(name: str, value: str, says: str):
+def test_each_bad_value_has_its_explanation(name: str, value: str, says: str):
     [problem] = _problems(**{name: value})
     assert problem.startswith(f"{name}: ")
     assert says in problem
@@ -237,13 +237,13 @@ def test_two_qualifiers_are_refused_even_if_they_are_the_same():
 
 
 @pytest.mark.parametrize("event", ["eventbridge", "s3-batch-1.0", "s3-batch-2.0"])
-def test_events_of_one_item(event: str):
+def test_an_event_of_one_item_carries_one_item_per_call(event: str):
     [problem] = _problems(event=event, items_per_call=2)
     assert problem.startswith("items_per_call: 2 is not allowed; give 1")
     assert _config(event=event, items_per_call=1).calls.items_per_call == 1
 
 
-def test_every_event_offered_is_one_that_can_be_made():
+def test_every_event_offered_can_be_built():
     assert set(params_for("s3").form_fields({})["event"]["enum"]) <= {AUTO, *SHAPES}
 
 
@@ -256,7 +256,7 @@ def test_keys_may_begin_with_a_slash():
     assert _config(prefix="/in/").source.label() == "s3://my-photos//in/"
 
 
-def test_the_whole_bucket_takes_an_explicit_yes():
+def test_the_whole_bucket_needs_an_explicit_yes():
     [problem] = _problems(prefix="")
     assert problem.startswith("prefix: it is empty, which means every object")
     [problem] = _problems(whole_bucket=True)
@@ -264,7 +264,7 @@ def test_the_whole_bucket_takes_an_explicit_yes():
     assert _config(prefix="", whole_bucket=True).source.prefix == ""
 
 
-def test_equal_sizes_are_a_range_and_equal_times_are_none():
+def test_a_range_may_hold_one_size_but_not_one_time():
     assert _config(min_size=5, max_size=5)
     [problem] = _problems(
         modified_after="2026-01-01T00:00:00Z", modified_before="2026-01-01T01:00:00+01:00"
@@ -312,7 +312,7 @@ def test_an_event_that_the_kind_of_function_cannot_receive_is_refused():
         ({"http_conn_id": "https://h"}, "it is a URL; define an Airflow connection"),
     ],
 )
-def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
+def test_events_that_cannot_be_sent_over_http_are_refused(params: dict[str, Any], says: str):
     [name] = params
     with pytest.raises(ConfigError) as caught:
         _of_kind({"function_kind": "http", "http_conn_id": "f"}, **params)
@@ -321,13 +321,13 @@ def test_what_a_request_over_http_cannot_be(params: dict[str, Any], says: str):
 
 
 @pytest.mark.parametrize("params", [{"http_conn_id": "f"}, {"function": "f"}, {}])
-def test_of_an_unknown_kind_of_function_no_param_is_judged(params: dict[str, Any]):
+def test_params_of_an_unknown_kind_of_function_are_not_checked(params: dict[str, Any]):
     given = {"files": "/data/a.csv", "function_kind": "htttp", **params}
     [problem] = params_for("rows").problems(given)
     assert str(problem) == "function_kind: 'htttp' is not allowed; give one of 'aws_lambda', 'http'"
 
 
-def test_a_param_of_another_kind_of_function_names_that_kind():
+def test_a_param_of_another_kind_of_function_is_reported_with_that_kind():
     [problem] = _problems(http_conn_id="f", http_headers={})
     assert problem == (
         "http_conn_id: 'f' is not allowed with function_kind 'aws_lambda', which has no such param;"
@@ -336,12 +336,12 @@ def test_a_param_of_another_kind_of_function_names_that_kind():
 
 
 @pytest.mark.parametrize(("source", "name"), [("rows", "files"), ("manifest", "manifest")])
-def test_a_place_of_files_is_no_longer_than_a_key(source: str, name: str):
+def test_a_path_of_report_files_fits_in_a_key(source: str, name: str):
     given = {"bucket": "my-photos"} if source == "manifest" else {}
     problems = params_for(source).problems({**given, "function": "f", name: "/" + "猫" * 342})
     [problem] = problems
     assert problem.name == name
-    assert "more than the 1,024 bytes" in problem.says
+    assert "more than the 1,024 bytes" in problem.text
 
 
 def test_a_redrive_of_a_manifest_takes_no_status():
@@ -356,12 +356,12 @@ def _redrives(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", params_for("s3").form_fields({}))
-def test_defaults_and_examples_are_good(name: str):
+def test_defaults_and_examples_are_allowed(name: str):
     field = params_for("s3").form_fields({})[name]
     values = list(field.get("examples", []))
     if name not in {"bucket", "function", "prefix", "http_conn_id"}:
         values.append(field["default"])
-    # A function behind HTTP has params of its own.
+    # An HTTP function has its own params.
     kind = {"function_kind": "http", "http_conn_id": "f"} if name.startswith("http_") else {}
     for value in values:
         asked = {} if value is None else {name: value}
@@ -425,7 +425,7 @@ def test_defaults_and_examples_are_good(name: str):
         ),
     ],
 )
-def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str]):
+def test_the_values_of_redrive_and_limits_are_checked(params: dict[str, Any], says: list[str]):
     problems = [str(problem) for problem in params_for("s3").problems({**_GOOD, **params})]
     assert len(problems) == len(says)
     for problem, begins in zip(problems, says, strict=True):
@@ -441,9 +441,7 @@ def test_what_redrive_and_limits_may_be(params: dict[str, Any], says: list[str])
         ({"modified_after": "2026-01-01T12:00:00Z"}, datetime(2026, 1, 1, 12, tzinfo=UTC)),
     ],
 )
-def test_a_window_reaches_back_by_a_day_unless_told_otherwise(
-    params: dict[str, Any], after: datetime
-):
+def test_a_window_reaches_back_one_day_by_default(params: dict[str, Any], after: datetime):
     start, end = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)
     window = _config(use_data_interval=True, **params).source.window(Interval(start, end))
     assert window == Window(after=after, before=end, start=start)
@@ -460,15 +458,15 @@ def test_defaults_may_be_replaced():
     assert form["max_partitions"]["default"] == 16
 
 
-def test_it_cannot_be_changed_and_goes_through_json():
+def test_it_is_immutable_and_survives_json():
     config = _config(modified_after="2026-01-02T03:04:05Z", max_size=5, job="thumbs")
     with pytest.raises(ValueError, match="frozen"):
         config.source.bucket = "other"
     assert RunConfig.from_stored(json.loads(json.dumps(config.as_json()))) == config
 
 
-def test_a_run_that_other_code_has_opened_can_be_read() -> None:
-    """A worker with older code leaves out what it does not know; newer code adds its defaults."""
+def test_a_run_opened_by_another_version_can_be_read() -> None:
+    """Older code ignores params that it does not know; newer code adds its defaults."""
     config = _config(job="thumbs")
     stored = config.as_json()
     assert RunConfig.from_stored(stored | {"of_newer_code": 1}) == config
@@ -476,7 +474,7 @@ def test_a_run_that_other_code_has_opened_can_be_read() -> None:
     assert RunConfig.from_stored(stored) == config
 
 
-def test_the_form_has_no_code_whose_box_would_cover_the_lines_beside_it() -> None:
+def test_form_descriptions_contain_no_code_boxes() -> None:
     for fields in (
         params_for("s3").form_fields({}),
         MaintenanceParams.form_fields(),
@@ -498,21 +496,21 @@ _VALUES = st.recursive(
         st.sampled_from(list(params_for("s3").form_fields({}))) | st.text(), _VALUES
     )
 )
-def test_no_params_raise_anything_but_a_config_error(params: dict[str, Any]):
+def test_any_bad_params_raise_a_config_error(params: dict[str, Any]):
     problems = params_for("s3").problems(params)
     assert all(len(str(problem)) < 400 for problem in problems)
     with pytest.raises(ConfigError) if problems else nullcontext():
         params_for("s3").config(params)
 
 
-def test_an_address_beside_what_is_no_prefix_is_a_problem_as_any_other():
+def test_an_address_with_a_bad_prefix_is_reported():
     params = {"bucket": "s3://my-photos/20", "prefix": 2025, "function": "f"}
     problems = map(str, params_for("s3").problems(params))
     assert any(problem.startswith("prefix: 2025") for problem in problems)
 
 
 @pytest.mark.parametrize("empty", [None, "", {}, []])
-def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
+def test_params_of_another_kind_of_function_are_empty_in_the_form(empty: object):
     assert _config(http_headers=empty, http_conn_id=empty).function_kind.name == "aws_lambda"
     [problem] = _problems(http_headers={"A": "b"})
     assert problem.startswith("http_headers: {'A': …} is not allowed with function_kind 'aws_lam")
@@ -528,12 +526,12 @@ def test_what_another_kind_of_function_has_is_empty_in_the_form(empty: object):
         ("s3://my-photos/", "in/", "in/"),
     ],
 )
-def test_an_address_in_bucket_is_taken_apart(bucket: str, prefix: str | None, found: str):
+def test_an_address_in_bucket_is_split(bucket: str, prefix: str | None, found: str):
     config = params_for("s3").config({"bucket": bucket, "prefix": prefix, "function": "f"})
     assert config.source.label() == f"s3://my-photos/{found}"
 
 
-def test_a_time_without_a_zone_is_told_as_it_was_typed():
+def test_a_time_without_a_zone_is_quoted_as_typed():
     [problem] = _problems(modified_after="2025-01-01 00:00")
     assert problem.startswith(
         "modified_after: '2025-01-01 00:00' is not allowed: it has no zone; give a date"
@@ -558,7 +556,7 @@ def test_a_time_without_a_zone_is_told_as_it_was_typed():
         ),
     ],
 )
-def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], problem: str):
+def test_a_canary_needs_a_run_that_lists_and_calls(params: dict[str, Any], problem: str):
     asked = {"bucket": "photos", "prefix": "p/", "function": "f", **params}
     assert list(map(str, params_for("s3").problems(asked))) == [problem]
 
@@ -578,13 +576,13 @@ def test_a_canary_is_of_a_run_that_lists_and_calls(params: dict[str, Any], probl
         ([], "give a JSON object of percentages from 0 to 100 by cause; causes are"),
     ],
 )
-def test_a_percent_of_no_cause_or_that_is_none_is_refused(given: Any, says: str):
+def test_a_bad_percent_by_cause_is_refused(given: Any, says: str):
     [problem] = _problems(max_percent_by_cause=given)
     assert problem.startswith("max_percent_by_cause: ")
     assert says in problem
 
 
-def test_limits_by_cause_and_a_ramp_are_limits_of_the_run():
+def test_a_run_can_have_a_ramp_and_limits_by_cause():
     config = _config(max_percent_by_cause={"timed_out": 5, "unknown": 0.5}, ramp_minutes=10)
     limits = RunConfig.from_stored(json.loads(json.dumps(config.as_json()))).limits.of_run(None)
     assert limits.max_percent_by_cause == {"timed_out": 5, "unknown": 0.5}

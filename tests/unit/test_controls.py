@@ -1,4 +1,4 @@
-"""What a person may type for a limit, and what is said of anything else."""
+"""What you may type for a limit, and how anything else is refused."""
 
 import pytest
 from retrofill.model.errors import ConfigError
@@ -38,7 +38,7 @@ def test_other_amounts_are_refused(text: str) -> None:
         LIMITS["max_cost"].parse(text)
 
 
-def test_a_limit_that_may_be_left_out_says_so() -> None:
+def test_an_optional_limit_says_so() -> None:
     assert LIMITS["max_calls_per_second"].parse(" ") is None
     with pytest.raises(ConfigError, match="or nothing for no limit"):
         LIMITS["max_calls_per_second"].parse("0")

@@ -1,4 +1,4 @@
-"""What a call costs, and what nobody knows of it."""
+"""What a call costs, and which parts are unknown."""
 
 import pytest
 from retrofill.functions import FUNCTIONS
@@ -26,27 +26,28 @@ def published(region: str = "eu-west-1", given: float | None = None, **facts: ob
     return price(LambdaParams(function="f", price_per_gb_second=given), function(region, **facts))
 
 
-def test_what_is_billed_counts_and_else_what_the_call_took():
-    assert FULL.of_call(Usage(900, 500), 2) == 1.0 + 2.0 * 0.5 + 20.0
-    assert FULL.of_call(Usage(900), 2) == 1.0 + 2.0 * 0.9 + 20.0
-    assert FULL.most(3, 60) == 1.0 + 2.0 * 60 + 30.0
+def test_the_billed_duration_counts_if_it_is_known():
+    assert FULL.rates is not None
+    assert FULL.rates.of(Usage(900, 500).counted_s, 2) == 1.0 + 2.0 * 0.5 + 20.0
+    assert FULL.rates.of(Usage(900).counted_s, 2) == 1.0 + 2.0 * 0.9 + 20.0
+    assert FULL.rates.of(60, 3) == 1.0 + 2.0 * 60 + 30.0
 
 
-def test_what_is_unknown_is_not_nothing():
-    assert Price().of_call(Usage(1), 1) is None
-    assert Price(per_call=1.0, missing=("price_per_gb_second",)).most(1, 1) is None
-    assert Price(per_item=0.0).most(7, 60) == 0.0
+def test_an_unknown_price_is_not_zero():
+    assert Price().rates is None
+    assert Price(per_call=1.0, missing=("price_per_gb_second",)).rates is None
+    assert Price(per_item=0.0).rates == (0.0, 0.0, 0.0)
 
 
 def test_a_price_is_stored_with_what_a_call_costs_at_most():
-    stored = FULL.as_json(60)
+    stored = FULL.with_most(60)
     assert stored["most_per_call"] == 121.0
     assert Price.from_json(stored) == FULL
-    assert Price().as_json(60)["most_per_call"] is None
+    assert Price().with_most(60)["most_per_call"] is None
     assert Price.from_json({}) == Price()
 
 
-def test_a_price_is_that_of_region_architecture_and_memory():
+def test_a_price_depends_on_region_architecture_and_memory():
     usual = published()
     assert usual.per_call == pytest.approx(2e-7)
     assert usual.per_second == 0.0000166667
@@ -64,12 +65,12 @@ def test_a_price_is_that_of_region_architecture_and_memory():
         (published(durable_executions="r"), ("price_per_call", "price_per_gb_second")),
     ],
 )
-def test_what_no_table_tells_must_be_given(unknown: Price, missing: tuple[str, ...]):
+def test_a_price_in_no_table_must_be_given(unknown: Price, missing: tuple[str, ...]):
     assert not unknown.is_known
     assert unknown.missing == missing
 
 
-def test_what_a_person_gives_counts_instead_or_besides():
+def test_given_prices_override_or_extend_the_published_ones():
     given = PriceParams(price_per_call=0.5, price_per_item=0.25).over(published())
     assert (given.per_call, given.per_item, given.per_second) == (0.5, 0.25, 0.0000166667)
     assert given.words.endswith("price_per_call as given, price_per_item as given")
@@ -79,7 +80,7 @@ def test_what_a_person_gives_counts_instead_or_besides():
     assert PriceParams().over(published()) == published()
 
 
-def test_a_kind_without_prices_costs_what_a_person_says():
+def test_a_kind_without_prices_uses_the_given_ones():
     assert FUNCTIONS["http"].price is None
     assert not PriceParams().over(None).is_known
-    assert PriceParams(price_per_item=0.25).over(None).of_call(Usage(5_000), 4) == 1.0
+    assert PriceParams(price_per_item=0.25).over(None).rates == (0.0, 0.0, 0.25)

@@ -1,4 +1,4 @@
-"""What a run's calls look like, by its delivery."""
+"""How a run's delivery shapes its calls."""
 
 import json
 
@@ -18,13 +18,13 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:new-photos"
 
 
 @pytest.mark.parametrize(
-    ("known", "told"),
+    ("known", "sent"),
     [
         (f"{TOPIC}:21be56ed", f"{TOPIC}:21be56ed"),
         ("", f"{TOPIC}:{one_id(UUID, 'subscription', TOPIC)}"),
     ],
 )
-def test_the_subscription_is_synthetic_only_if_it_is_not_known(known: str, told: str) -> None:
+def test_the_subscription_is_synthetic_only_if_it_is_not_known(known: str, sent: str) -> None:
     delivery = Delivery(
         event="s3-sns",
         items_per_call=1,
@@ -33,5 +33,5 @@ def test_the_subscription_is_synthetic_only_if_it_is_not_known(known: str, told:
     )
     shape = compile_delivery(CONFIG, delivery, pinned(ARN), job="j", run_id=1)
     record = json.loads(shape.record(ITEM))
-    assert record["EventSubscriptionArn"] == told
-    assert record["Sns"]["UnsubscribeUrl"].endswith(f"&SubscriptionArn={told}")
+    assert record["EventSubscriptionArn"] == sent
+    assert record["Sns"]["UnsubscribeUrl"].endswith(f"&SubscriptionArn={sent}")

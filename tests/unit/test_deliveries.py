@@ -1,4 +1,4 @@
-"""Which delivery a run has: asked for, or taken over from a live trigger."""
+"""Which delivery a run uses: given by params, or that of a live trigger."""
 
 import json
 from dataclasses import replace
@@ -19,13 +19,13 @@ from tests.given import Given, s3_config
 
 DIRECT = Trigger(
     event="s3",
-    way="notification one",
+    route="notification one",
     live=LiveTrigger(configurations=(Configuration(id="one", suffix=".jpg"),)),
 )
-RULED = Trigger(event="eventbridge", way="rule r", live=LiveTrigger(rules=(({},),)))
+RULED = Trigger(event="eventbridge", route="rule r", live=LiveTrigger(rules=(({},),)))
 QUEUED = Trigger(
     event="s3-sqs",
-    way="notification two, mapping three",
+    route="notification two, mapping three",
     live=LiveTrigger(
         configurations=(Configuration(id="two"),),
         queue_arn="arn:aws:sqs:us-east-1:123456789012:q",
@@ -79,38 +79,38 @@ def test_a_concrete_event_needs_no_trigger(event: str) -> None:
 
 
 @pytest.mark.parametrize("event", ["auto", "s3-sqs", "s3-sns", "s3-sns-sqs"])
-def test_what_has_an_arn_in_it_is_looked_up(event: str) -> None:
+def test_events_that_hold_an_arn_are_looked_up(event: str) -> None:
     assert is_looked_up(event)
 
 
-def test_the_one_trigger_there_is_is_taken() -> None:
+def test_a_single_trigger_is_used() -> None:
     assert chosen(DIRECT) is DIRECT
     assert chosen(DIRECT, QUEUED, event="s3-sqs") is QUEUED
 
 
-def test_no_trigger_is_refused_and_told_what_there_is() -> None:
+def test_without_a_trigger_the_refusal_lists_what_was_found() -> None:
     with pytest.raises(ConfigError) as caught:
         chosen(others=("mapping x from arn:kinesis",))
     assert "there is no live trigger from bucket 'photos' to arn:f" in str(caught.value)
     assert "there is mapping x from arn:kinesis" in str(caught.value)
-    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 by"):
+    with pytest.raises(ConfigError, match=r"of shape s3-sns .*; there is s3 via"):
         chosen(DIRECT, event="s3-sns")
 
 
-def test_more_than_one_trigger_is_refused_and_all_are_told() -> None:
+def test_several_triggers_are_refused_and_all_are_listed() -> None:
     with pytest.raises(ConfigError, match="there are 2 live triggers") as caught:
         chosen(DIRECT, QUEUED)
-    assert "s3 by notification one; s3-sqs by notification two" in str(caught.value)
+    assert "s3 via notification one; s3-sqs via notification two" in str(caught.value)
 
 
-def test_of_two_the_one_of_the_asked_qualifier_is_taken() -> None:
+def test_the_trigger_with_the_given_qualifier_is_used() -> None:
     of_alias = replace(DIRECT, qualifier="prod")
     assert chosen(DIRECT, of_alias, qualifier="prod") is of_alias
     assert chosen(DIRECT, of_alias) is chosen(DIRECT, of_alias, qualifier="$LATEST") is DIRECT
     assert chosen(of_alias, qualifier="7") is of_alias
 
 
-def test_of_two_the_one_for_the_keys_of_the_run_is_taken() -> None:
+def test_the_trigger_for_the_keys_of_the_run_is_used() -> None:
     other = told_of(Configuration(prefix="out/"))
     ours = told_of(Configuration(prefix="in/2025/"))
     assert chosen(other, ours) is ours
@@ -136,11 +136,11 @@ def test_of_two_the_one_for_the_keys_of_the_run_is_taken() -> None:
         ),
     ],
 )
-def test_a_trigger_for_other_keys_is_none_of_the_run(trigger: Trigger) -> None:
+def test_a_trigger_for_other_keys_is_not_used(trigger: Trigger) -> None:
     with pytest.raises(ConfigError, match=r"no live trigger for keys like 'in/\*\.jpg'") as caught:
         chosen(trigger, key_glob="*.jpg")
-    assert chosen(replace(trigger, unlike="x"), DIRECT, key_glob="*.jpg") is DIRECT
-    assert f"there is {trigger.event} by {trigger.way}" in str(caught.value)
+    assert chosen(replace(trigger, obstacle="x"), DIRECT, key_glob="*.jpg") is DIRECT
+    assert f"there is {trigger.event} via {trigger.route}" in str(caught.value)
     assert "do not attach another: it would get each new object twice" in str(caught.value)
 
 
@@ -159,11 +159,11 @@ def test_a_trigger_for_other_keys_is_none_of_the_run(trigger: Trigger) -> None:
         ),
     ],
 )
-def test_a_trigger_that_may_send_some_of_the_keys_is_taken(trigger: Trigger) -> None:
+def test_a_trigger_that_may_send_some_of_the_keys_is_used(trigger: Trigger) -> None:
     assert chosen(trigger, key_glob="*.jpg|*.gif") is trigger
 
 
-def test_only_where_nothing_is_there_it_is_said_to_attach_a_trigger() -> None:
+def test_only_a_function_without_triggers_is_asked_to_attach_one() -> None:
     with pytest.raises(ConfigError, match="Attach it first"):
         chosen()
     with pytest.raises(ConfigError, match="do not attach another") as caught:
@@ -173,9 +173,9 @@ def test_only_where_nothing_is_there_it_is_said_to_attach_a_trigger() -> None:
     assert "Attach it first" not in str(caught.value)
 
 
-def test_what_cannot_be_imitated_is_refused() -> None:
+def test_a_trigger_that_cannot_be_imitated_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot be imitated: its target has InputPath"):
-        chosen(replace(DIRECT, unlike="its target has InputPath"))
+        chosen(replace(DIRECT, obstacle="its target has InputPath"))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_cannot_be_imitated_is_refused() -> None:
         ("sequencer", {"detail.object.sequencer": [{"prefix": "00"}]}),
     ],
 )
-def test_a_pattern_for_what_no_listing_tells_is_refused(
+def test_a_pattern_on_fields_that_no_listing_has_is_refused(
     field: str, pattern: dict[str, Any]
 ) -> None:
     with pytest.raises(
@@ -204,7 +204,7 @@ def test_a_pattern_for_what_no_listing_tells_is_refused(
         chosen(changed(RULED, rules=(({},), ({}, pattern))))
 
 
-def test_a_filter_policy_for_what_no_listing_tells_is_refused() -> None:
+def test_a_filter_policy_on_fields_that_no_listing_has_is_refused() -> None:
     policy = {"Records": {"requestParameters": {"sourceIPAddress": [{"cidr": "10.0.0.0/8"}]}}}
     with pytest.raises(ConfigError, match="its pattern asks for 'sourceIPAddress'"):
         chosen(replace(changed(DIRECT, filter_policy=policy), event="s3-sns"))
@@ -220,12 +220,12 @@ def test_a_filter_policy_for_what_no_listing_tells_is_refused() -> None:
         {"body": {"Records": {"eventName": [{"prefix": "ObjectCreated:"}]}}},
     ],
 )
-def test_a_pattern_for_what_a_listing_tells_is_taken(pattern: dict[str, Any]) -> None:
+def test_a_pattern_on_fields_of_a_listing_is_used(pattern: dict[str, Any]) -> None:
     trigger = changed(DIRECT, patterns=(pattern,))
     assert chosen(trigger) is trigger
 
 
-def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
+def test_a_trigger_decides_everything_about_a_call() -> None:
     assert delivery_like(QUEUED, config().calls) == Delivery(
         event="s3-sqs",
         items_per_call=25,
@@ -239,23 +239,23 @@ def test_a_trigger_gives_all_that_a_call_looks_like() -> None:
     assert live_of(direct) == DIRECT.live
 
 
-def test_what_is_asked_for_goes_before() -> None:
+def test_given_params_override_the_trigger() -> None:
     asked = config(items_per_call=3, answer="return")
     delivery = delivery_like(QUEUED, asked.calls)
     assert (delivery.items_per_call, delivery.answer) == (3, "return")
 
 
-def test_a_call_of_a_found_shape_carries_no_more_than_that_can() -> None:
+def test_a_call_carries_at_most_what_the_found_shape_allows() -> None:
     with pytest.raises(ConfigError, match="items_per_call: 2 is not allowed; give at most 1"):
         delivery_like(RULED, config(items_per_call=2).calls)
 
 
-def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None:
+def test_a_trigger_via_a_topic_gives_its_subscription_and_policy() -> None:
     topic, subscription = "arn:aws:sns:us-east-1:123456789012:t", "arn:aws:sns:of-it"
     policy = {"Records": {"s3": {"object": {"size": [{"numeric": [">", 0]}]}}}}
     relayed = Trigger(
         event="s3-sns",
-        way="w",
+        route="w",
         live=LiveTrigger(topic_arn=topic, subscription_arn=subscription, filter_policy=policy),
     )
     delivery = delivery_like(relayed, config().calls)
@@ -263,12 +263,12 @@ def test_a_trigger_by_way_of_a_topic_gives_its_subscription_and_policy() -> None
     assert Delivery.from_json(json.loads(json.dumps(delivery.as_json()))) == delivery
 
 
-def test_what_the_trigger_calls_is_told_with_it() -> None:
+def test_the_target_of_a_trigger_is_shown_with_it() -> None:
     delivery = delivery_like(replace(DIRECT, qualifier="live"), config().calls)
     assert delivery.trigger["qualifier"] == live_of(delivery).qualifier == "live"
 
 
-def test_a_delivery_is_written_down_and_read_again() -> None:
+def test_a_delivery_survives_storage() -> None:
     several = (Configuration(id="a", events=("s3:ObjectCreated:*",)), Configuration(id="b"))
     live = changed(QUEUED, configurations=several, rules=(({}, {"a": ["b"]}), ({},))).live
     delivery = delivery_like(replace(QUEUED, live=live), config().calls)
@@ -284,7 +284,7 @@ def test_a_delivery_is_written_down_and_read_again() -> None:
         ("s3", {"bucket": "photos", "prefix": "in/", "function_kind": "http", "http_conn_id": "f"}),
     ],
 )
-def test_where_no_live_trigger_can_be_looked_up_auto_is_plain_items(
+def test_without_a_trigger_lookup_auto_means_plain_items(
     source: str, params: dict[str, Any]
 ) -> None:
     delivery = find_delivery(params_for(source).config(params), NOBODY)

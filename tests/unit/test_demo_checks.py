@@ -5,7 +5,7 @@ from demo.runs import RunCounts
 A, B, C, D, E = (output_folder(key) for key in "abcde")
 
 
-def test_a_check_holds_if_what_was_seen_is_what_was_expected():
+def test_a_check_holds_if_found_equals_expected():
     assert Check("same", (1, 2), (1, 2)).held
     assert not Check("other", [], None).held
 
@@ -32,23 +32,24 @@ def test_only_the_counts_that_are_named_are_compared():
     assert check.seen == {"listed": 3, "known": 1}
 
 
-def test_one_output_each_is_as_expected():
+def test_one_output_per_object_passes_the_check():
     assert exactly_one_output("claim", ["a", "b"], [B, A]).held
 
 
-def test_what_is_missing_repeated_or_foreign_is_named_and_counted():
+def test_missing_repeated_and_unexpected_outputs_are_named_and_counted():
     check = exactly_one_output("claim", ["a", "b", "c"], [B, B, C, D, E])
     assert not check.held
     assert check.expected == "3 with one output"
     assert check.seen == (
-        "1 with one output; 1 with none ('a'); 1 with more than one ('b'); 2 outputs of no object"
+        "1 with one output; 1 without output ('a'); 1 with several outputs ('b');"
+        " 2 outputs of unknown objects"
     )
 
 
-def test_an_output_of_no_object_alone_breaks_the_check():
+def test_an_unexpected_output_fails_the_check():
     assert not exactly_one_output("claim", ["a"], [A, B]).held
 
 
 def test_only_a_few_keys_are_named():
     check = exactly_one_output("claim", ["a", "b", "c", "d"], [])
-    assert check.seen == "0 with one output; 4 with none ('a', 'b', 'c', …)"
+    assert check.seen == "0 with one output; 4 without output ('a', 'b', 'c', …)"

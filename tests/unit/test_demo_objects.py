@@ -6,11 +6,11 @@ BEFORE = list(objects_from_before(1000))
 KEYS = [stored.key for stored in BEFORE]
 
 
-def test_no_key_comes_twice():
+def test_keys_are_unique():
     assert len({*KEYS, *(stored.key for stored in live_objects(5))}) == 1005
 
 
-def test_no_key_is_longer_than_s3_allows_and_some_are_as_long():
+def test_some_keys_are_as_long_as_s3_allows_and_none_is_longer():
     lengths = {len(key.encode()) for key in KEYS}
     assert max(lengths) == 1024
 
@@ -20,18 +20,18 @@ def test_long_keys_are_made_of_one_byte_and_of_two_byte_characters():
     assert {len(key) < 1000 for key in long} == {True, False}
 
 
-def test_a_file_system_takes_every_name_in_a_key():
+def test_every_part_of_a_key_is_a_file_name():
     names = [name for key in KEYS for name in key.split("/")]
     assert "" not in names
     assert max(len(name.encode()) for name in names) <= 200
 
 
-def test_every_trap_of_encoding_is_there():
+def test_every_encoding_pitfall_is_covered():
     text = "".join(KEYS)
     assert all(trap in text for trap in (" ", "+", "%20", "é", "報", "🚀", "\n", "&", '"', "\\"))
 
 
-def test_sizes_go_from_nothing_to_tens_of_kilobytes():
+def test_sizes_range_from_zero_to_tens_of_kilobytes():
     sizes = {len(stored.body) for stored in BEFORE}
     assert min(sizes) == 0
     assert max(sizes) > 50_000

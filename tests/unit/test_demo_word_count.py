@@ -9,7 +9,7 @@ from demo.functions import word_count
 
 
 class FakeS3:
-    """A bucket's objects, and what is put."""
+    """A bucket's objects, and the objects written to it."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
@@ -51,5 +51,5 @@ def test_the_test_event_of_a_new_trigger_writes_nothing(s3: FakeS3):
     assert s3.put == {}
 
 
-def test_nothing_has_no_lines_no_words_and_no_bytes():
+def test_an_empty_text_has_no_lines_words_or_bytes():
     assert word_count.count(b"") == {"lines": 0, "words": 0, "bytes": 0}

@@ -1,4 +1,4 @@
-"""Requests are read the same however the network cuts them, and answered in their order."""
+"""Requests are read the same however the network splits them, and answered in order."""
 
 import asyncio
 import socket
@@ -16,7 +16,7 @@ from stack.endpoint.connection import Connection, Request, response
 
 
 class Transport:
-    """Keeps what is written."""
+    """Records what is written."""
 
     def __init__(self) -> None:
         self.sent = b""
@@ -42,7 +42,7 @@ class Transport:
 
 
 class Loop:
-    """Calls soon what it is told to: when a test says so."""
+    """Runs scheduled callbacks when a test calls `run`."""
 
     def __init__(self) -> None:
         self._soon: list[Callable[[], None]] = []
@@ -56,7 +56,7 @@ class Loop:
 
 
 class Service:
-    """Keeps the requests; answers at once, or when told."""
+    """Records requests; answers at once, or when a test calls `answer`."""
 
     def __init__(self, *, at_once: bool) -> None:
         self.requests: list[tuple[bytes, bytes, bytes]] = []
@@ -148,7 +148,7 @@ def test_thousands_of_pipelined_requests_need_no_stack() -> None:
     assert len(service.requests) == 5_000
 
 
-def test_a_flood_is_paused_and_taken_up_again() -> None:
+def test_a_flood_is_paused_and_resumed() -> None:
     connection, service, transport = connect(at_once=False)
     connection.data_received(b"".join(request(n, b"x" * 1_000) for n in range(100)))
     assert transport.paused
@@ -177,11 +177,11 @@ def test_a_part_of_a_request_is_acknowledged_at_once() -> None:
         b"\x16\x03\x01\x02\x00\x01\x00",
     ],
 )
-def test_what_cannot_be_read_is_refused_and_closed(text: bytes) -> None:
+def test_an_unreadable_request_is_refused_and_its_connection_closed(text: bytes) -> None:
     connection, service, transport = connect()
     connection.data_received(text)
     assert transport.sent.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"\r\n\r\nthis cannot be read: " in transport.sent
+    assert b"\r\n\r\ncannot read this request: " in transport.sent
     assert transport.closed
     assert not service.requests
     connection.data_received(b"more")
@@ -196,7 +196,7 @@ def test_a_request_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert not service.requests
 
 
-def test_what_can_be_read_is_answered_before_what_cannot_is_refused() -> None:
+def test_requests_before_an_unreadable_one_are_answered() -> None:
     connection, service, transport = connect(at_once=False)
     connection.data_received(request(0, None) + b"nonsense\r\n")
     assert transport.sent == b""
@@ -209,14 +209,14 @@ def test_what_can_be_read_is_answered_before_what_cannot_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", [b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n"]
 )
-def test_a_client_that_keeps_no_connection_gets_none(text: bytes) -> None:
+def test_the_connection_closes_if_the_client_asks_for_it(text: bytes) -> None:
     connection, _, transport = connect()
     connection.data_received(text + b"more")
     assert transport.sent == b"</>"
     assert transport.closed
 
 
-def test_a_client_that_waits_for_100_gets_it() -> None:
+def test_a_client_that_expects_100_continue_gets_it() -> None:
     connection, service, transport = connect()
     head = b"POST /0 HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     connection.data_received(head)
@@ -235,20 +235,20 @@ def test_an_answer_to_a_client_that_left_goes_nowhere() -> None:
     assert len(service.requests) == 1
 
 
-def test_who_stalls_is_told_once_when_the_client_leaves() -> None:
+def test_a_stalled_response_is_notified_once_when_the_client_leaves() -> None:
     connection, _, _ = connect(at_once=False)
     connection.data_received(request(0, None))
-    told: list[int] = []
-    connection.stall(b"", lambda: told.append(1))
-    assert told == []
+    left: list[int] = []
+    connection.stall(b"", lambda: left.append(1))
+    assert left == []
     connection.connection_lost(None)
     connection.connection_lost(None)
-    assert told == [1]
-    connection.stall(b"", lambda: told.append(2))
-    assert told == [1, 2]
+    assert left == [1]
+    connection.stall(b"", lambda: left.append(2))
+    assert left == [1, 2]
 
 
-def test_an_answer_tells_its_length_but_for_a_204() -> None:
+def test_every_response_but_204_has_a_length() -> None:
     head, body = response(200, {"A": "b"}, b"xyz")
     assert b"\r\nContent-Length: 3\r\n" in head
     assert b"\r\nA: b\r\n" in head

@@ -1,4 +1,4 @@
-"""The counters count."""
+"""The endpoint's counters."""
 
 from stack.endpoint.counts import Counts
 
@@ -14,7 +14,7 @@ def test_items_add_up_over_outcomes() -> None:
     assert counts.stats.deliveries == 3
 
 
-def test_the_most_in_flight_begins_anew_at_a_reset() -> None:
+def test_a_reset_restarts_the_maximum_in_flight() -> None:
     counts = Counts()
     for runs in (True, True, False):
         counts.enter((), runs=runs)

@@ -1,4 +1,4 @@
-"""The items of every event shape are found."""
+"""Finding the items in events of every shape."""
 
 import json
 from typing import Any
@@ -71,5 +71,5 @@ def test_the_sizes_of_an_events_objects_are_summed(event: object, size: int) -> 
     assert bytes_of(json.dumps(event).encode()) == size
 
 
-def test_what_is_no_event_has_no_size() -> None:
+def test_other_payloads_have_no_size() -> None:
     assert bytes_of(b"{") == 0

@@ -1,4 +1,4 @@
-"""Pages, put together, are what ListObjectsV2's rules say, however they are cut."""
+"""Pages add up to the listing that ListObjectsV2 defines, whatever their size."""
 
 import re
 from datetime import UTC, datetime
@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stack.endpoint.buckets import S3Object
-from stack.endpoint.listing import GeneratedObjects, ListedObjects, Objects, page_of, spell
+from stack.endpoint import Bucket, S3Object
+from stack.endpoint.listing import Generated, Objects, element, objects_of, page_of, spell
 
 KEYS = st.lists(st.text("ab/é\U0001f600", min_size=1, max_size=6), unique=True, max_size=30)
 PARTS = st.text("ab/é", max_size=2)
 
 
-def listed(*keys: str) -> ListedObjects:
-    return ListedObjects([S3Object(key=key) for key in keys])
+def listed(*keys: str) -> Objects:
+    return objects_of(Bucket(objects=tuple(S3Object(key=key) for key in keys)))
 
 
 def all_keys(objects: Objects, prefix: bytes, after: bytes, max_keys: int) -> list[bytes]:
@@ -24,7 +24,7 @@ def all_keys(objects: Objects, prefix: bytes, after: bytes, max_keys: int) -> li
         page, more = page_of(objects, prefix, after, max_keys)
         assert len(page) <= max_keys
         assert len(page) == max_keys or not more
-        keys = [objects.key(index) for index in page]
+        keys = [objects[index].key for index in page]
         found += keys
         after = keys[-1] if keys else after
     return found
@@ -51,17 +51,17 @@ def test_generated_objects_list_as_named_ones_do(
     count: int, prefix: bytes, after: bytes, max_keys: int
 ) -> None:
     named = listed(*(f"data/{number:09}.json" for number in range(count)))
-    synthetic = GeneratedObjects(count)
+    synthetic = Generated(count)
     assert all_keys(synthetic, prefix, after, max_keys) == all_keys(named, prefix, after, max_keys)
 
 
-def fields(element: str) -> dict[str, str]:
-    return dict(re.findall(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)<", element))
+def fields(text: str) -> dict[str, str]:
+    return dict(re.findall(r"<(Key|LastModified|ETag|Size|StorageClass)>([^<]*)<", text))
 
 
 def test_generated_times_rise_by_the_minute_for_30_days() -> None:
-    objects = GeneratedObjects(50_000)
-    times = [fields(objects.element(number))["LastModified"] for number in range(50_000)]
+    objects = Generated(50_000)
+    times = [fields(element(objects[number]))["LastModified"] for number in range(50_000)]
     assert times[0] == times[43_200] == "2024-01-01T00:00:00.000Z"
     assert times[61] == "2024-01-01T01:01:00.000Z"
     assert times[43_199] == "2024-01-30T23:59:00.000Z"
@@ -69,8 +69,8 @@ def test_generated_times_rise_by_the_minute_for_30_days() -> None:
 
 
 def test_the_last_of_ten_million_is_found_by_its_key() -> None:
-    objects = GeneratedObjects(10_000_000)
-    assert objects.key(9_999_999) == b"data/009999999.json"
+    objects = Generated(10_000_000)
+    assert objects[9_999_999].key == b"data/009999999.json"
     page = page_of(objects, b"data/0099999", b"", 1_000)
     assert page == (range(9_999_900, 10_000_000), False)
 
@@ -80,14 +80,14 @@ def test_a_page_of_no_keys_is_the_last() -> None:
     assert (len(page), more) == (0, False)
 
 
-def test_an_element_tells_all_of_an_object() -> None:
+def test_an_element_has_every_field_of_an_object() -> None:
     one = S3Object(
         key="a<b",
         size=7,
         modified_at=datetime(2025, 2, 3, 4, 5, 6, tzinfo=UTC),
         storage_class="DEEP_ARCHIVE",
     )
-    assert fields(ListedObjects([one]).element(0)) == {
+    assert fields(element(objects_of(Bucket(objects=(one,)))[0])) == {
         "Key": "a%3Cb",
         "LastModified": "2025-02-03T04:05:06.000Z",
         "ETag": "&quot;d41d8cd98f00b204e9800998ecf8427e&quot;",

@@ -1,4 +1,4 @@
-"""The first rule that a call meets takes it."""
+"""Rules: the first one that matches a call takes it."""
 
 from stack.endpoint.rulebook import Rulebook, Taken
 from stack.endpoint.script import Operation, Reply, Rule, Script, Span
@@ -14,7 +14,7 @@ def label(taken: Taken | None) -> str | None:
     return None if taken is None else taken.rule.reply.body
 
 
-def test_without_a_rule_for_the_operation_nothing_is_taken() -> None:
+def test_without_a_rule_for_the_operation_no_call_is_taken() -> None:
     book = rulebook(Rule(operation=Operation.LIST_OBJECTS, reply=Reply(body="x")))
     assert book.take(INVOKE, "f") is None
     assert not book.reads_items
@@ -29,13 +29,13 @@ def test_the_first_of_two_rules_takes_the_call_and_both_count_it() -> None:
     assert taken == ["first", None, "first", "second"]
 
 
-def test_a_rule_for_a_resource_counts_its_calls_alone() -> None:
+def test_a_rule_for_a_resource_counts_only_its_calls() -> None:
     book = rulebook(Rule(resource="g", calls=frozenset({2}), reply=Reply(body="x")))
     taken = [label(book.take(INVOKE, name)) for name in ("f", "g", "f", "g", "g")]
     assert taken == [None, None, None, "x", None]
 
 
-def test_keys_take_only_calls_that_carry_one_and_tell_which() -> None:
+def test_a_rule_with_keys_takes_calls_that_carry_one_and_names_it() -> None:
     book = rulebook(Rule(keys=frozenset({"b", "c"}), reply=Reply(body="x")))
     assert book.reads_items
     assert book.take(INVOKE, "f", ["a"]) is None
@@ -69,7 +69,7 @@ def test_arrivals_without_keys_watch_every_item() -> None:
     assert mixed.keys == ["c"]
 
 
-def test_above_in_flight_takes_the_call_that_would_be_one_too_many() -> None:
+def test_above_in_flight_takes_the_first_call_above_the_limit() -> None:
     book = rulebook(Rule(above_in_flight=3, reply=Reply(body="x")))
     taken = [label(book.take(INVOKE, "f", running=running)) for running in (0, 2, 3, 4)]
     assert taken == [None, None, "x", "x"]
@@ -88,6 +88,6 @@ def test_draws_repeat_and_keep_near_the_probability() -> None:
     assert 275 < drawn.count("y") < 475
 
 
-def test_probability_0_takes_nothing() -> None:
+def test_probability_0_takes_no_call() -> None:
     book = rulebook(Rule(probability=0, reply=Reply(body="x")))
     assert all(book.take(INVOKE, "f") is None for _ in range(100))

@@ -1,14 +1,15 @@
-"""Scripts are the same as dataclasses and as JSON, and say what is wrong with them."""
+"""Scripts as dataclasses and as JSON, and how mistakes in them are reported."""
 
 import pytest
 from pydantic import ValidationError
 
-from stack.endpoint.buckets import Bucket, S3Object
 from stack.endpoint.script import (
+    Bucket,
     Function,
     Operation,
     Reply,
     Rule,
+    S3Object,
     Script,
     Span,
     Wire,
@@ -98,7 +99,7 @@ def test_a_bad_script_is_refused_with_field_and_value(text: str, parts: list[str
         assert part in str(caught.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(ValidationError) as caught:
         parse_script('{"latency": "slow", "answer": 1, "bukets": []}')
     assert caught.value.error_count() == 3
@@ -122,7 +123,7 @@ def test_all_faults_are_told_at_once() -> None:
         (Reply(error="ServiceException", runs=True), True),
     ],
 )
-def test_whether_the_function_runs(reply: Reply, *, executes: bool) -> None:
+def test_each_action_knows_whether_the_function_runs(reply: Reply, *, executes: bool) -> None:
     assert reply.executes is executes
 
 

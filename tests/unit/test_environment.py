@@ -1,4 +1,4 @@
-"""Connections from the environment, in the forms that Airflow reads."""
+"""Connections from the environment, in Airflow's formats."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ def opened(text: str) -> ConnectionFields:
         "http://:p@h:80/?__extra__=%7B%22a%22%3A+%22b%22%7D",
     ],
 )
-def test_a_connection_is_read_as_airflow_reads_it(text: str) -> None:
+def test_a_connection_is_read_as_in_airflow(text: str) -> None:
     found = opened(text)
     assert found.password == "p"  # noqa: S105
     assert replace(found, password="") == ConnectionFields(
@@ -38,7 +38,7 @@ def test_a_connection_is_read_as_airflow_reads_it(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["{secret", '{"port": "secret"}', '{"extra": "secret"}', "http://me:secret/x@h"]
 )
-def test_one_that_cannot_be_read_is_a_wrong_setting_and_is_not_shown(text: str) -> None:
+def test_an_unreadable_connection_is_a_bad_setting_and_is_not_shown(text: str) -> None:
     with pytest.raises(ConfigError, match="the connection 'f' cannot be read") as caught:
         opened(text)
     assert "secret" not in str(caught.value)
@@ -74,12 +74,12 @@ def test_aws_has_the_keys_region_and_endpoint_of_its_connection() -> None:
         ),
     ],
 )
-def test_the_state_is_where_its_fields_and_above_all_its_extra_say(text: str, dsn: str) -> None:
+def test_extra_overrides_the_fields_of_the_state_connection(text: str, dsn: str) -> None:
     assert parse_dsn(state_dsn(text)) == parse_dsn(dsn)
 
 
 @pytest.mark.parametrize("text", ["", '{"password": "secret", "extra": {"curser": "secret"}}'])
-def test_a_state_that_libpq_cannot_be_told_is_not_configured(text: str) -> None:
+def test_a_connection_that_libpq_cannot_use_is_not_configured(text: str) -> None:
     with pytest.raises(StateNotConfigured, match=r"(?i)retrofill_state") as caught:
         state_dsn(text)
     assert "secret" not in str(caught.value)

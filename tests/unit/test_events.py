@@ -1,4 +1,4 @@
-"""The event shapes against events built plainly, as dictionaries, from the same item."""
+"""The event shapes, compared with plain dictionaries built from the same item."""
 
 import hashlib
 import json
@@ -80,7 +80,7 @@ def facts(item: Item) -> ObjectFacts:
 
 
 def changed(item: Item, **facts: Any) -> Item:
-    """Return an object with other facts."""
+    """Return the item with other facts."""
     return item._replace(content=pack(**{**unpack(item.content)._asdict(), **facts}))
 
 
@@ -290,13 +290,13 @@ def in_order(value: Any) -> Any:
     return value
 
 
-def test_every_shape_is_built_plainly_here() -> None:
+def test_every_shape_has_a_plain_copy_here() -> None:
     assert tuple(PLAINLY) == SHAPES
 
 
 @pytest.mark.parametrize("name", LISTS)
 @given(items=st.lists(items, min_size=1, max_size=4))
-def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None:
+def test_lists_equal_their_plain_copies(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
     body = shape.body(items)
     assert in_order(json.loads(body)) == in_order(PLAINLY[name](items))
@@ -304,7 +304,7 @@ def test_lists_say_what_a_dictionary_would(name: str, items: list[Item]) -> None
 
 @pytest.mark.parametrize("name", ONE_ITEM)
 @given(item=items)
-def test_single_events_say_what_a_dictionary_would(name: str, item: Item) -> None:
+def test_single_events_equal_their_plain_copies(name: str, item: Item) -> None:
     shape = compile_shape(name, CONTEXT)
     body = shape.body([item])
     assert in_order(json.loads(body)) == in_order(PLAINLY[name]([item]))
@@ -312,7 +312,7 @@ def test_single_events_say_what_a_dictionary_would(name: str, item: Item) -> Non
 
 @pytest.mark.parametrize("name", SHAPES)
 @given(items=st.lists(items, min_size=1, max_size=4))
-def test_size_is_known_before_the_payload_is_put_together(name: str, items: list[Item]) -> None:
+def test_the_size_is_known_before_the_payload_is_built(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
     items = items[: shape.max_items]
     records = shape.records(items)
@@ -322,14 +322,14 @@ def test_size_is_known_before_the_payload_is_put_together(name: str, items: list
 
 @pytest.mark.parametrize("name", SHAPES)
 @given(items=st.lists(items, min_size=1, max_size=4))
-def test_no_record_is_longer_than_the_longest(name: str, items: list[Item]) -> None:
+def test_no_record_exceeds_the_maximum_length(name: str, items: list[Item]) -> None:
     shape = compile_shape(name, CONTEXT)
     assert max(len(shape.record(item)) for item in items) <= shape.longest(items)
 
 
 @pytest.mark.parametrize("character", ["\U0001f600", '"', "\\", "\x01", "\u20ac", "%", "a"])
 @pytest.mark.parametrize("name", SHAPES)
-def test_texts_of_the_worst_characters_are_within_the_longest(name: str, character: str) -> None:
+def test_texts_of_the_longest_characters_stay_within_the_maximum(name: str, character: str) -> None:
     text = character * 200
     worst = changed(ITEM._replace(key=text), etag=f"{text}-", version_id=text, size=2**63 - 1)
     shape = compile_shape(name, CONTEXT)
@@ -343,14 +343,14 @@ def test_same_item_and_context_give_the_same_bytes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_moment_in_another_zone_is_the_same_moment(name: str) -> None:
+def test_the_time_zone_of_a_time_does_not_matter(name: str) -> None:
     shape = compile_shape(name, CONTEXT)
     elsewhere = facts(ITEM).modified_at.astimezone(timezone(timedelta(hours=5, minutes=30)))
     assert shape.record(changed(ITEM, modified_at=elsewhere)) == shape.record(ITEM)
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_identifier_stands_in_the_event_as_a_value(name: str) -> None:
+def test_the_identifier_is_a_value_in_the_event(name: str) -> None:
     shape = compile_shape(name, CONTEXT)
     identifier = shape.identifier_in_event(ITEM)
     assert f'"{identifier}"' in shape.record(ITEM)
@@ -368,7 +368,9 @@ def test_identifier_stands_in_the_event_as_a_value(name: str) -> None:
         ("items", ("items", 0, "identifier")),
     ],
 )
-def test_answers_name_items_as_their_contract_says(name: str, path: tuple[str | int, ...]) -> None:
+def test_responses_name_items_as_their_contract_requires(
+    name: str, path: tuple[str | int, ...]
+) -> None:
     shape = compile_shape(name, CONTEXT)
     value = json.loads(shape.body([ITEM]))
     for step in path:
@@ -389,19 +391,19 @@ def test_sequencer_grows_with_each_version_of_a_key() -> None:
     assert all(int(text, 16) and len(text) == 18 for text in sequencers)
 
 
-def test_partition_of_aws_is_the_functions() -> None:
+def test_the_aws_partition_is_the_functions() -> None:
     arn = "arn:aws-cn:lambda:cn-north-1:123456789012:function:f"
     shape = compile_shape("s3", s3_context(**{**FACTS, "function_arn": arn}))
     assert json.loads(shape.record(ITEM))["s3"]["bucket"]["arn"] == "arn:aws-cn:s3:::photos"
 
 
-def test_batch_keys_survive_both_ways_to_decode_them() -> None:
+def test_s3_batch_keys_survive_both_decodings() -> None:
     shape = compile_shape("s3-batch-2.0", CONTEXT)
     record = json.loads(shape.record(ITEM._replace(key="a b+c%20d")))
     assert record["tasks"][0]["s3Key"] == "a%20b%2Bc%2520d"
 
 
-def test_arguments_have_their_place() -> None:
+def test_arguments_are_in_their_field() -> None:
     context = s3_context(**{**FACTS, "arguments": {"size": 'é "100%"'}})
     batch = compile_shape("s3-batch-2.0", context)
     assert json.loads(batch.record(ITEM))["job"]["userArguments"] == {"size": 'é "100%"'}
@@ -433,7 +435,7 @@ def test_arguments_beyond_the_limits_of_s3_batch_are_refused(
 
 
 @pytest.mark.parametrize("name", [n for n in SHAPES if n not in {"s3-batch-2.0", "items"}])
-def test_arguments_are_refused_where_they_have_no_place(name: str) -> None:
+def test_arguments_are_refused_if_the_event_has_no_field_for_them(name: str) -> None:
     with pytest.raises(ConfigError, match=f"arguments: the event shape {name} has no place"):
         compile_shape(name, s3_context(**{**FACTS, "arguments": {"a": "b"}}))
 
@@ -456,14 +458,14 @@ def test_an_unknown_shape_is_refused() -> None:
     ],
 )
 @pytest.mark.parametrize("arn", ["", "queue", "arn:aws:s3:::photos"])
-def test_a_relay_needs_the_arn_of_what_it_stands_for(name: str, field: str, arn: str) -> None:
+def test_a_relay_needs_the_arn_of_its_service(name: str, field: str, arn: str) -> None:
     facts: dict[str, Any] = {field: arn}
-    with pytest.raises(ConfigError, match=f"{field}: '{arn}' is not an ARN of S[QN]S"):
+    with pytest.raises(ConfigError, match=f"{field}: '{arn}' is not allowed .* arn:aws:s[qn]s:"):
         compile_shape(name, s3_context(**{**FACTS, **facts}))
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_call_carries_no_more_than_its_shape_can(name: str) -> None:
+def test_a_call_carries_at_most_what_its_shape_allows(name: str) -> None:
     shape = compile_shape(name, CONTEXT)
     assert shape.max_items == (1 if name in ONE_ITEM else MAX_ITEMS)
     assert 1 <= ALL_SHAPES[name].default_items <= shape.max_items
@@ -496,18 +498,18 @@ def test_each_shape_has_the_contract_of_its_live_trigger() -> None:
     }
 
 
-def test_a_shape_bears_the_name_that_it_is_registered_by() -> None:
+def test_a_shape_has_the_name_it_is_registered_by() -> None:
     assert [shape.name for shape in ALL_SHAPES.values()] == list(ALL_SHAPES)
 
 
-def test_each_way_has_one_shape() -> None:
+def test_each_route_has_one_shape() -> None:
     imitated = [one.imitation for one in ALL_SHAPES.values() if one.imitation]
     ways = [(one.sender, relay) for one in imitated for relay in one.relays]
     senders = {sender for sender, _ in ways}
     assert len(ways) == len(set(ways)) == len(senders) * len(Relay)
 
 
-def test_each_item_tells_the_configuration_that_matches_it() -> None:
+def test_each_item_has_the_id_of_its_matching_configuration() -> None:
     configurations = [
         {"id": "copied", "events": ["s3:ObjectCreated:Copy"], "prefix": "in/"},
         {"id": "parts", "events": ["s3:ObjectCreated:CompleteMultipartUpload"], "prefix": "in/"},
@@ -519,12 +521,12 @@ def test_each_item_tells_the_configuration_that_matches_it() -> None:
     keys = ["in/a.jpg", "in/b.jpg", "c.png", "none"]
     items = [one._replace(key=key) for key in keys for one in (ITEM, in_parts)]
     body = compile_shape("s3", context).body(items)
-    told = [one["s3"]["configurationId"] for one in json.loads(body)["Records"]]
-    assert told == ['a "put"', "parts", 'a "put"', "parts", "png", "png", "copied", "copied"]
+    matched = [one["s3"]["configurationId"] for one in json.loads(body)["Records"]]
+    assert matched == ['a "put"', "parts", 'a "put"', "parts", "png", "png", "copied", "copied"]
 
 
 @pytest.mark.parametrize("name", ALL_SHAPES)
-def test_what_needs_a_trigger_has_a_way_from_one(name: str) -> None:
+def test_a_shape_that_needs_a_trigger_has_a_route(name: str) -> None:
     shape = ALL_SHAPES[name]
     assert shape.imitation or not shape.needs_trigger
-    assert not (shape.imitation and shape.content), "triggers of a bucket send no records"
+    assert not (shape.imitation and shape.content), "a bucket's triggers send no records"

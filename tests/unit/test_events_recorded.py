@@ -1,4 +1,4 @@
-"""The event shapes against events as AWS sends them: names, their order, and types.
+"""The event shapes, compared with AWS's own events: names, their order, and types.
 
 Each sample has the fields of an event recorded at or published by AWS, with values of our own.
 """
@@ -51,7 +51,7 @@ SNS_IN_SQS = """{
   "UnsubscribeURL" : "https://sns.eu-west-1.amazonaws.com"
 }"""
 
-# A topic that is told no subject: to Lambda as null, to a queue not at all
+# Without a subject, SNS sends null to Lambda and no field to a queue
 # (https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html).
 SNS_WITHOUT_SUBJECT = SNS.replace('"Amazon S3 Notification"', "null")
 SNS_WITHOUT_SUBJECT_IN_SQS = SNS_IN_SQS.replace('  "Subject" : "Amazon S3 Notification",\n', "")
@@ -74,7 +74,7 @@ BATCH_2_0 = """{"invocationSchemaVersion":"2.0","invocationId":"YXNkbGZqYWRmaiBh
 
 
 def outline(value: Any) -> Any:
-    """Return names in their order, and types in the place of values."""
+    """Return names in their order, with types instead of values."""
     if isinstance(value, dict):
         return [(name, outline(inner)) for name, inner in value.items()]
     if isinstance(value, list):
@@ -124,11 +124,11 @@ def event(name: str, item: Any = VERSIONED) -> Any:
         pytest.param(event("s3-batch-2.0", ITEM), BATCH_2_0, id="s3-batch-2.0"),
     ],
 )
-def test_names_order_and_types_are_those_of_aws(ours: object, recorded: str) -> None:
+def test_names_order_and_types_equal_those_of_aws(ours: object, recorded: str) -> None:
     assert outline(ours) == outline(json.loads(recorded))
 
 
-def test_sns_to_sqs_keeps_its_white_space() -> None:
+def test_sns_to_sqs_keeps_its_whitespace() -> None:
     body = event("s3-sns-sqs")["Records"][0]["body"]
     recorded = [line.partition(" : ")[0] for line in SNS_IN_SQS.splitlines()]
     assert [line.partition(" : ")[0] for line in body.splitlines()] == recorded

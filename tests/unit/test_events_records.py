@@ -1,4 +1,4 @@
-"""The shapes of messages, stream records and rows, against events as AWS sends them."""
+"""The shapes of messages, stream records and rows, compared with AWS's own events."""
 
 import json
 from typing import Any
@@ -13,7 +13,8 @@ from tests.unit.test_events import FACTS
 from tests.unit.test_events_recorded import SQS, outline
 
 NUMBER = "49590338271490256608559692538361571095921575989136588898"
-# With the fields of events that AWS documents or that functions logged, and values of our own.
+# These have the fields of events that AWS documents or that functions logged, with synthetic
+# values.
 KINESIS = """{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"1",
 "sequenceNumber":"49590338271490256608559692538361571095921575989136588898",
 "data":"SGVsbG8=","approximateArrivalTimestamp":1545084650.987},"eventSource":"aws:kinesis",
@@ -68,13 +69,13 @@ def event(name: str) -> Any:
 @pytest.mark.parametrize(
     ("name", "recorded"), [("sqs", SQS), ("kinesis", KINESIS), ("dynamodb", DYNAMODB)]
 )
-def test_names_order_and_types_are_those_of_aws(name: str, recorded: str) -> None:
-    if name == "dynamodb":  # what is in the row is the row's own
+def test_names_order_and_types_equal_those_of_aws(name: str, recorded: str) -> None:
+    if name == "dynamodb":  # the row's content is synthetic
         recorded = recorded.replace("New item!", "é")
     assert outline(event(name)) == outline(json.loads(recorded))
 
 
-def test_the_content_is_told_as_it_is() -> None:
+def test_content_is_passed_unchanged() -> None:
     assert event("sqs")["Records"][0]["body"] == CONTENTS["sqs"]["body"]
     record = event("kinesis")["Records"][0]
     assert record["kinesis"]["data"] == "SGVsbG8="
@@ -86,7 +87,7 @@ def test_the_content_is_told_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("name", OF_RECORDS)
-def test_the_name_for_answers_stands_in_the_event(name: str) -> None:
+def test_the_response_identifier_is_in_the_event(name: str) -> None:
     said = shape(name).identifier_in_event(item(name))
     record = event(name)["Records"][0]
     numbers = {
@@ -105,7 +106,7 @@ def test_later_rows_have_larger_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", OF_RECORDS)
-def test_no_record_is_longer_than_the_longest(name: str) -> None:
+def test_no_record_exceeds_the_maximum_length(name: str) -> None:
     short, long = item(name), item(name, body="x" * 999, data="x" * 999, SizeBytes=10**18)
     assert shape(name).longest([short, long]) >= len(shape(name).record(long))
     assert shape(name).longest([]) == 0
@@ -120,5 +121,5 @@ def test_an_item_without_content_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["kinesis", "dynamodb"])
 @pytest.mark.parametrize("arn", ["", "arn:aws:s3:::photos"])
 def test_a_stream_needs_its_arn(name: str, arn: str) -> None:
-    with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not the ARN of a stream"):
+    with pytest.raises(ConfigError, match=f"stream_arn: '{arn}' is not allowed .* arn:aws:{name}:"):
         compile_shape(name, s3_context(**{**FACTS, "stream": arn}))

@@ -1,4 +1,4 @@
-"""The examples in docstrings give what they show."""
+"""The examples in docstrings are true."""
 
 import doctest
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Fault points: what arms them, what they do, and that nothing happens where nothing is armed."""
+"""Fault points: how to arm them, what they do, and that unarmed ones do nothing."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def reaching(plan: str | None) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_nothing_is_armed_and_nothing_is_done() -> None:
+def test_without_an_armed_fault_nothing_happens() -> None:
     assert faults._act is None  # noqa: SLF001  what makes the points cost nothing
     for point in Point:
         reach(point)
@@ -48,7 +48,7 @@ def test_the_environment_arms_a_process() -> None:
     assert (process.returncode, process.stdout) == (-9, "1\n")
 
 
-def test_a_plan_that_cannot_be_read_stops_the_process_before_it_begins() -> None:
+def test_an_unreadable_plan_stops_the_process_before_it_starts() -> None:
     process = reaching("call.answered:2:explode")
     assert process.returncode == 1
     assert "RETROFILL_FAULT: 'call.answered:2:explode' is not allowed; give" in process.stderr
@@ -88,7 +88,7 @@ def test_several_faults_may_be_armed() -> None:
         ",",
     ],
 )
-def test_what_is_wrong_in_a_plan_is_named_with_what_is_allowed(plan: str) -> None:
+def test_a_bad_plan_is_reported_with_what_is_allowed(plan: str) -> None:
     with pytest.raises(ValueError, match=VARIABLE) as error:
         armed(plan)
     for word in (*Point, *ACTIONS):

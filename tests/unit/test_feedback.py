@@ -1,4 +1,4 @@
-"""Feedback: which names outputs may have, and how much of it must be there to stop a run."""
+"""Feedback: which names outputs may have, and how many of them stop a run."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,17 +10,17 @@ from retrofill.engine.feedback import (
     BEFORE,
     MOST_STEMS,
     Calling,
-    Looked,
-    evenly,
+    Findings,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 
 FOLDERS = {"": ["in", "out", "thumbs", "2026-11-28"], "data/": ["raw", "small"]}
 
 
 def finds(key: str, origin: str) -> bool:
-    """Tell whether a look-up of what an item may be made of finds one: by name, or up to a dot."""
+    """Return whether the lookup of a key's possible origins finds one: by name, or up to a dot."""
     stems = stems_of(key, FOLDERS)
     assert len(stems) <= MOST_STEMS
     return any(origin == stem or origin.startswith(f"{stem}.") for stem in stems)
@@ -56,7 +56,7 @@ def finds(key: str, origin: str) -> bool:
         ("in/🦆-small.jpg", "in/🦆.jpg"),
     ],
 )
-def test_the_name_of_an_output_leads_to_what_it_was_made_of(key: str, origin: str) -> None:
+def test_the_name_of_an_output_leads_to_its_input(key: str, origin: str) -> None:
     assert finds(key, origin)
 
 
@@ -72,7 +72,7 @@ def test_the_name_of_an_output_leads_to_what_it_was_made_of(key: str, origin: st
         (".hidden", "in/a"),
     ],
 )
-def test_neighbours_are_no_outputs(key: str, other: str) -> None:
+def test_neighbours_are_not_outputs(key: str, other: str) -> None:
     assert not finds(key, other)
 
 
@@ -80,9 +80,7 @@ _WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 
 
 @given(_WORDS, _WORDS, st.sampled_from("-_ /"))
-def test_any_name_with_a_word_before_or_behind_it_leads_there(
-    name: str, affix: str, separator: str
-) -> None:
+def test_a_word_before_or_after_the_name_is_allowed(name: str, affix: str, separator: str) -> None:
     origin = f"a{name.replace('/', '-')}b"
     word = "".join(filter(str.isalpha, affix)) or "w"
     assert finds(f"{word}{separator}{origin}", origin)
@@ -98,7 +96,7 @@ def test_every_key_has_a_bounded_number_of_names_and_none_is_empty(key: str) -> 
     assert all(stems)
 
 
-def test_folders_are_looked_for_where_keys_have_some() -> None:
+def test_folders_are_tried_if_keys_have_any() -> None:
     assert parents_of(["a", "in/a", "in/b", "data/raw/x/y", "data/raw/x/z/z"]) == [
         "",
         "data/",
@@ -108,7 +106,7 @@ def test_folders_are_looked_for_where_keys_have_some() -> None:
 
 @given(st.integers(0, 5_000), st.integers(1, 1_000))
 def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
-    places = evenly(count, most)
+    places = systematic(count, most)
     assert len(places) == min(count, most)
     assert places == sorted(set(places))
     assert all(0 <= place < count for place in places)
@@ -118,9 +116,9 @@ def test_a_sample_is_spread_over_all(count: int, most: int) -> None:
         )
 
 
-def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Looked:
+def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Findings:
     suspects = suspects or pairs
-    return Looked(
+    return Findings(
         sample=sample,
         suspects=suspects,
         looked_up=min(suspects, 100),
@@ -137,7 +135,7 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Loo
         (looked(20, 9), False),
         (looked(1_000, 40), False),
         (looked(1_000, 100, suspects=500), True),
-        # A folder for each day: the same names, by chance in time.
+        # One folder per day: the names match by chance, at some other time.
         (looked(500, 60, named=500, suspects=500), False),
         (looked(9, 9), True),
         (looked(9, 8), False),
@@ -146,11 +144,14 @@ def looked(sample: int, pairs: int, *, named: int = 0, suspects: int = 0) -> Loo
         (looked(0, 0), False),
     ],
 )
-def test_a_run_stops_for_a_share_and_a_number_or_for_all_of_few(found: Looked, stops: bool) -> None:  # noqa: FBT001
+def test_a_run_stops_at_a_share_and_number_or_if_all_of_few_match(
+    found: Findings,
+    stops: bool,  # noqa: FBT001
+) -> None:
     assert found.is_feedback is stops
 
 
-def test_an_output_is_written_while_a_run_calls_or_a_moment_beside() -> None:
+def test_an_output_is_written_during_calls_or_shortly_around_them() -> None:
     began = datetime(2026, 1, 2, tzinfo=UTC)
     calling = Calling(1, began, began + timedelta(minutes=5), 10, 10)
     assert calling.covers(began - BEFORE)

@@ -1,4 +1,4 @@
-"""The calls that a batch begins with."""
+"""The first calls of a batch."""
 
 import json
 from base64 import b64encode
@@ -15,7 +15,7 @@ from retrofill.aws.objects import pack
 from retrofill.engine import first_calls as first_calls_module
 from retrofill.events import SHAPES, CompiledShape, compile_shape
 from retrofill.functions.aws_lambda import MAX_REQUEST_BYTES
-from retrofill.model.calls import Call, Entry, Fresh, History, Loaded
+from retrofill.model.calls import Call, Entry, History, Loaded
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item, ItemColumns
 
@@ -44,7 +44,7 @@ def compiled(name: str) -> CompiledShape:
 
 
 def content_of(name: str, number: int, text: str = "x") -> str:
-    """Return what an item must hold to be written in a shape."""
+    """Return the content that a shape needs."""
     if not SHAPES[name].content:
         return pack(number, datetime(2026, 1, 2, tzinfo=UTC), text, "")
     row = {"Id": {"N": str(number)}, "Text": {"S": text}}
@@ -93,7 +93,7 @@ def test_fresh_items_are_packed_in_order_and_wait_for_nothing(shape: CompiledSha
     assert [record["s3"]["object"]["key"] for record in records] == ["k0", "k1", "k2"]
 
 
-def test_what_was_tried_before_keeps_its_history_and_holds_up_nobody(shape: CompiledShape) -> None:
+def test_retried_items_keep_their_history_and_delay_no_others(shape: CompiledShape) -> None:
     failed = History(attempts=2, failures=1, call_cap=1, unsure=True, blamed=True, delay_s=0.0)
     waiting = History(
         attempts=1, failures=0, call_cap=None, unsure=False, blamed=False, delay_s=9.0
@@ -120,7 +120,7 @@ def test_an_item_that_fits_in_no_call_is_sent_alone(shape: CompiledShape) -> Non
 @pytest.mark.parametrize("name", [name for name in SHAPES if SHAPES[name].max_items > 1])
 def test_calls_are_filled_to_the_limit_of_the_encoded_payload_and_not_beyond(name: str) -> None:
     shape = compiled(name)
-    # Quotes and control characters grow when they are encoded, once more in each envelope.
+    # Quotes and control characters grow when encoded, and again in each envelope.
     text = '"\x01é' * 150
     items = [
         item(number % 200, f"{text}{number:05}")._replace(content=content_of(name, number, text))
@@ -161,24 +161,23 @@ def test_every_shape_is_packed_and_written(
 
 
 @pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if shape.content])
-def test_what_needs_a_content_is_not_packed_without_one(name: str) -> None:
+def test_items_without_required_content_are_not_packed(name: str) -> None:
     with pytest.raises(ConfigError, match=f"the shape {name} needs"):
         first_calls(loaded(3), compiled(name), 3)
 
 
-def test_nothing_is_left_to_call(shape: CompiledShape) -> None:
+def test_an_empty_batch_has_no_calls(shape: CompiledShape) -> None:
     assert first_calls(loaded(0), shape, 10) == []
 
 
 @given(st.sets(st.integers(1, 50), min_size=1))
-def test_fresh_entries_are_those_that_a_list_would_hold(numbers: set[int]) -> None:
+def test_fresh_entries_equal_a_list_of_entries(numbers: set[int]) -> None:
     order = sorted(numbers)
     items = [item(number) for number in order]
-    fresh = Fresh(order, items)
+    fresh = Call(order, items)
     entries = list(map(Entry, order, items))
-    as_fresh, as_list = Call(fresh), Call(entries)
-    assert (as_fresh.spans, as_fresh.items) == (as_list.spans, as_list.items)
-    half = len(order) // 2
-    assert list(fresh[:half]) == entries[:half]
-    assert list(fresh) == entries
-    assert fresh[half] is fresh[half:][0], "what is noted of an entry stays with it"
+    listed = Call.of(entries)
+    assert (fresh.spans, fresh.items) == (listed.spans, listed.items)
+    assert not fresh.has_entries
+    assert fresh.entries == entries
+    assert fresh.entries[0] is fresh.entries[0], "a change to an entry stays with it"

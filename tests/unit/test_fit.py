@@ -1,4 +1,4 @@
-"""Fit: lines through what was measured, and intervals that hold as often as they say."""
+"""Fit: lines through measurements, and intervals with the stated coverage."""
 
 import random
 
@@ -35,12 +35,12 @@ def test_a_line_without_noise_is_found(base: float, slope: float, places: list[i
         [(0.0,), (0.0,), (0.0,)],
     ],
 )
-def test_what_the_rows_do_not_determine_is_not_fitted(rows: list[tuple[float, ...]]) -> None:
+def test_terms_that_the_rows_do_not_determine_are_not_fitted(rows: list[tuple[float, ...]]) -> None:
     assert least_squares(rows, [float(at) for at in range(len(rows))]) is None
 
 
-def test_the_interval_of_a_sum_holds_it_as_often_as_it_says() -> None:
-    """Noise that grows with the value, as that of durations does: 95 of 100 intervals hold."""
+def test_the_interval_of_a_sum_covers_it_as_often_as_stated() -> None:
+    """With noise that grows with the value, as in durations, 95 of 100 intervals hold."""
     rng = random.Random(7)  # noqa: S311
     held = 0
     for _ in range(400):
@@ -55,7 +55,7 @@ def test_the_interval_of_a_sum_holds_it_as_often_as_it_says() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(1, 100))
-def test_a_percentile_is_the_least_that_so_many_do_not_exceed(
+def test_a_percentile_is_the_smallest_value_that_covers_the_share(
     values: list[float], percent: float
 ) -> None:
     found = percentile(values, percent)

@@ -1,4 +1,4 @@
-"""Forecast: what holds of every forecast, and what one says."""
+"""Forecasts: what holds for each of them, and how they read."""
 
 import random
 from collections.abc import Sequence
@@ -58,68 +58,74 @@ limits = st.builds(
 @given(
     works, prices, limits, st.lists(samples, max_size=30), st.integers(1, 200), st.integers(1, 32)
 )
-def test_every_forecast_is_a_range_that_is_in_order(  # noqa: PLR0917
+def test_every_forecast_is_an_ordered_range(  # noqa: PLR0917
     work: Work, price: Price, limit: Limits, calls: list[Sample], tasks: int, at_once: int
 ) -> None:
     around = Overhead(tasks, at_once, Range(1, 2, 3), Range(2, 3, 4))
-    told = forecast(
+    predicted = forecast(
         work, price, limit, around, timeout_s=TIMEOUT_S,
         measured=measured(calls) if calls else None, listing=Listing(3, 5e-6, "of S3"),
     )  # fmt: skip
-    ranges = [told.calls, told.seconds, *(term.dollars for term in told.terms if term.dollars)]
+    ranges = [
+        predicted.calls,
+        predicted.seconds,
+        *(term.dollars for term in predicted.terms if term.dollars),
+    ]
     for low, likely, high in ranges:
         assert 0 <= low <= high
         assert likely is None or low <= likely * (1 + 1e-9) <= high * (1 + 1e-8)
-    assert told.dollars is not None
-    assert told.dollars.high == pytest.approx(
-        sum(term.dollars.high for term in told.terms if term.dollars)
+    assert predicted.dollars is not None
+    assert predicted.dollars.high == pytest.approx(
+        sum(term.dollars.high for term in predicted.terms if term.dollars)
     )
-    assert Forecast.from_json(told.as_json()) == told
-    assert all(map(all, told.words()))
+    assert Forecast.from_json(predicted.as_json()) == predicted
+    assert all(map(all, predicted.words()))
 
 
 @given(works, limits)
-def test_what_was_not_measured_is_bounded_by_the_timeout(work: Work, limit: Limits) -> None:
+def test_unmeasured_calls_are_bounded_by_the_timeout(work: Work, limit: Limits) -> None:
     assume(work.calls)
-    told = forecast(work, PRICE, limit, NOTHING, timeout_s=TIMEOUT_S)
-    assert told.calls == Range.exactly(work.calls)
-    requests, compute = (term.dollars for term in told.terms)
+    predicted = forecast(work, PRICE, limit, NOTHING, timeout_s=TIMEOUT_S)
+    assert predicted.calls == Range.exactly(work.calls)
+    requests, compute = (term.dollars for term in predicted.terms)
     assert requests == Range.exactly(work.calls).scaled(0.2e-6)
     assert compute is not None
     assert (compute.low, compute.likely) == (0, None)
     assert compute.high == pytest.approx(work.calls * TIMEOUT_S * 0.5 * 1.66667e-5)
-    assert told.seconds.low == pytest.approx(calling_s(work.calls, 0, limit))
-    assert "not measured" in told.duration_words
+    assert predicted.seconds.low == pytest.approx(calling_s(work.calls, 0, limit))
+    assert "not measured" in predicted.duration_words
 
 
-def test_what_is_unknown_is_said_to_be_unknown_and_never_nothing() -> None:
+def test_unknown_terms_are_called_unknown_and_never_zero() -> None:
     work = Work(100, 100)
-    told = forecast(work, Price(), LIMITS, NOTHING, timeout_s=3)
-    assert told.dollars is None
-    assert told.unknown == ["requests", "compute"]
-    assert "cost: unknown" in [": ".join(said) for said in told.words()]
+    predicted = forecast(work, Price(), LIMITS, NOTHING, timeout_s=3)
+    assert predicted.dollars is None
+    assert predicted.unknown == ["requests", "compute"]
+    assert "cost: unknown" in [": ".join(said) for said in predicted.words()]
     listing = Listing(2, None, "no price is known")
-    told = forecast(work, replace(PRICE, missing=("price_per_gb_second",)), LIMITS, NOTHING,
+    predicted = forecast(work, replace(PRICE, missing=("price_per_gb_second",)), LIMITS, NOTHING,
                     timeout_s=3, listing=listing)  # fmt: skip
-    assert told.dollars is None
-    assert told.unknown == ["requests", "compute", "listing"]
-    assert any("give price_per_gb_second" in line for _, line in told.words())
+    assert predicted.dollars is None
+    assert predicted.unknown == ["requests", "compute", "listing"]
+    assert any("give price_per_gb_second" in line for _, line in predicted.words())
     items = Price(per_item=0.01, missing=("price_per_gb_second",))
-    told = forecast(work, items, LIMITS, NOTHING, timeout_s=3)
-    assert told.dollars == Range.exactly(1.0)
+    predicted = forecast(work, items, LIMITS, NOTHING, timeout_s=3)
+    assert predicted.dollars == Range.exactly(1.0)
     assert "cost: $1.00, and what is unknown: requests, compute" in [
-        ": ".join(said) for said in told.words()
+        ": ".join(said) for said in predicted.words()
     ]
 
 
-def test_estimated_counts_are_said_to_be_estimates() -> None:
-    told = forecast(Work(10, 10, is_exact=False), PRICE, LIMITS, NOTHING, timeout_s=3)
-    assert dict(told.words())["calls from now on"] == "about 10"
+def test_estimated_counts_are_marked_as_estimates() -> None:
+    predicted = forecast(Work(10, 10, is_exact=False), PRICE, LIMITS, NOTHING, timeout_s=3)
+    assert dict(predicted.words())["calls from now on"] == "about 10"
 
 
 @given(st.floats(1, 1_000), st.floats(0, 100), st.floats(0, 1e-4), st.integers(30, 200))
-def test_calls_by_call_item_and_byte_are_foretold(a: float, b: float, c: float, n: int) -> None:
-    """Where a line holds, the sample tells it all, however unlike the run its calls are."""
+def test_durations_per_call_item_and_byte_are_forecast(
+    a: float, b: float, c: float, n: int
+) -> None:
+    """If durations follow a line, the sample is enough, even if its calls are unlike the run's."""
     rng = random.Random(n)  # noqa: S311
     everything = [(rng.randint(1, 100), rng.randint(1, 10**7)) for _ in range(2_000)]
     took = [a + b * items + c * size for items, size in everything]
@@ -127,28 +133,28 @@ def test_calls_by_call_item_and_byte_are_foretold(a: float, b: float, c: float, 
     work = Work(
         sum(items for items, _ in everything), len(everything), sum(size for _, size in everything)
     )
-    told = predict(calls, work, lambda one: one.held_ms - 10, TIMEOUT_S * 1_000)
-    assert told.ms.likely == pytest.approx(sum(took), rel=1e-3)
+    predicted = predict(calls, work, lambda one: one.held_ms - 10, TIMEOUT_S * 1_000)
+    assert predicted.ms.likely == pytest.approx(sum(took), rel=1e-3)
 
 
-def test_durations_that_follow_no_line_are_foretold_by_the_mean() -> None:
+def test_durations_that_fit_no_line_are_forecast_by_the_mean() -> None:
     rng = random.Random(3)  # noqa: S311
     calls = [sample(100 + rng.random(), 10, rng.randint(1, 10**6)) for _ in range(20)]
-    told = predict(calls, Work(1_000, 100, 10**8), lambda one: one.warm_ms, TIMEOUT_S)
-    assert told.words == "in proportion to items"
-    assert told.ms.likely == pytest.approx(100 * 101, rel=0.02)
+    predicted = predict(calls, Work(1_000, 100, 10**8), lambda one: one.warm_ms, TIMEOUT_S)
+    assert predicted.words == "in proportion to items"
+    assert predicted.ms.likely == pytest.approx(100 * 101, rel=0.02)
 
 
-def test_a_single_call_says_nothing_of_the_others() -> None:
-    told = predict([sample(100)], Work(50, 50), lambda one: one.warm_ms, TIMEOUT_S)
-    assert told.ms == (0, 5_000, 50 * TIMEOUT_S * 1_000)
+def test_a_single_call_is_no_basis_for_a_forecast() -> None:
+    predicted = predict([sample(100)], Work(50, 50), lambda one: one.warm_ms, TIMEOUT_S)
+    assert predicted.ms == (0, 5_000, 50 * TIMEOUT_S * 1_000)
 
 
 def test_cold_starts_are_counted_apart() -> None:
     calls = [sample(10, init_ms=300) for _ in range(10)] + [sample(10) for _ in range(40)]
-    told = forecast(Work(10_000, 10_000), PRICE, LIMITS, NOTHING,
+    predicted = forecast(Work(10_000, 10_000), PRICE, LIMITS, NOTHING,
                     timeout_s=3, measured=measured(calls))  # fmt: skip
-    compute = told.terms[1]
+    compute = predicted.terms[1]
     assert compute.dollars is not None
     a_ms = 0.5 / 1_000 * 1.66667e-5
     assert compute.dollars.likely == pytest.approx((10_000 * 10 + 40 * 300) * a_ms)
@@ -157,17 +163,17 @@ def test_cold_starts_are_counted_apart() -> None:
     assert "to start environments" in compute.words
 
 
-def test_what_failed_in_the_canary_is_called_again_in_the_run() -> None:
+def test_failures_of_the_canary_count_as_retries_of_the_run() -> None:
     calls = Measured([sample(10)] * 110, calls=120, called=Work(100, 100))
-    told = forecast(Work(1_000, 1_000), PRICE, LIMITS, NOTHING, timeout_s=3, measured=calls)
+    predicted = forecast(Work(1_000, 1_000), PRICE, LIMITS, NOTHING, timeout_s=3, measured=calls)
     # Of 20 events, 30.9 are the most at 95 %.
-    assert told.calls == pytest.approx((1_000, 1_200, 1_308.9), rel=1e-3)
+    assert predicted.calls == pytest.approx((1_000, 1_200, 1_308.9), rel=1e-3)
 
 
-def test_what_the_canary_has_cost_is_a_term() -> None:
-    told = forecast(Work(0, 0), PRICE, LIMITS, NOTHING, timeout_s=3, spent=1.5)
-    assert told.dollars == Range.exactly(1.5)
-    assert told.seconds == Range.exactly(0)
+def test_the_cost_of_the_canary_is_a_term() -> None:
+    predicted = forecast(Work(0, 0), PRICE, LIMITS, NOTHING, timeout_s=3, spent=1.5)
+    assert predicted.dollars == Range.exactly(1.5)
+    assert predicted.seconds == Range.exactly(0)
 
 
 @given(st.integers(1, 10**6), st.floats(1e-4, 900), limits)
@@ -194,24 +200,24 @@ def test_the_ramp_counts_where_calls_are_few_and_long() -> None:
 
 def test_tasks_that_wait_for_a_place_in_airflow_begin_later() -> None:
     starting = Overhead(10, 4, Range(1, 2, 4), Range(1, 1, 1))
-    told = forecast(Work(0, 0), PRICE, LIMITS, starting, timeout_s=3)
-    assert told.seconds == (1, 1, 1)
-    told = forecast(Work(1, 1), PRICE, LIMITS, starting, timeout_s=3)
-    assert (told.seconds.low, told.seconds.high) == pytest.approx((2, 4 + 2 * 4 + 3 + 1))
+    predicted = forecast(Work(0, 0), PRICE, LIMITS, starting, timeout_s=3)
+    assert predicted.seconds == (1, 1, 1)
+    predicted = forecast(Work(1, 1), PRICE, LIMITS, starting, timeout_s=3)
+    assert (predicted.seconds.low, predicted.seconds.high) == pytest.approx((2, 4 + 2 * 4 + 3 + 1))
 
 
-def test_items_that_failures_call_again_are_paid_again() -> None:
-    # Four items in a call that failed, then in two halves.
+def test_retried_items_are_paid_again() -> None:
+    # Four items in a failed call, then in two halves.
     found = Measured([sample(5, 4), sample(5, 2), sample(5, 2)], 3, Work(4, 1))
     assert found.carried == 2
-    told = forecast(
+    predicted = forecast(
         Work(100, 25), Price(per_item=0.01), LIMITS, NOTHING, timeout_s=3, measured=found
     )
-    assert told.dollars == pytest.approx((1, 2, 2))
+    assert predicted.dollars == pytest.approx((1, 2, 2))
 
 
-def test_a_forecast_reads_well() -> None:
-    told = forecast(
+def test_a_forecast_in_words() -> None:
+    predicted = forecast(
         Work(20_000, 20_000),
         replace(PRICE, per_item=0.001),
         LIMITS,
@@ -220,7 +226,7 @@ def test_a_forecast_reads_well() -> None:
         measured=measured([sample(ms) for ms in range(50, 150)]),
         listing=Listing(20, 5e-6, "$0.005 per 1,000"),
     )
-    assert dict(told.words()) == {
+    assert dict(predicted.words()) == {
         "calls from now on": "20,000",
         "cost": "$20.02",
         "cost of requests": "$0.004; 20,000 calls",
@@ -239,12 +245,12 @@ def test_a_forecast_reads_well() -> None:
     [
         # 2 in flight for the first 30 s, which is all that these take.
         (100, 0.5, {}, 25),
-        # Its last minutes let the most through; behind them there are 200 in flight.
+        # Its last minutes let the most through; after them, 200 are in flight.
         (20_000, 0.5, {}, 490),
         (120_000, 0.5, {}, 840),
-        # A look needs 20 calls, for which the first ones take minutes.
+        # A look needs 20 calls, and the first ones take minutes.
         (20, 60.0, {}, 600),
-        # The rate comes up like the places; a low one is there at once.
+        # The rate rises like the places; a low one is reached at once.
         (1_000, 0.001, {"max_calls_per_second": 100.0}, 290),
         (100, 0.5, {"max_calls_per_second": 0.5}, 200),
     ],

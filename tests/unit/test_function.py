@@ -1,4 +1,4 @@
-"""The preflight of a function: what is said when it cannot be called."""
+"""The preflight of a function: how it explains that a function cannot be called."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ _FOUND = {
 
 @pytest.fixture(scope="module")
 def session() -> boto3.Session:
-    """Reads what it knows of Lambda but once."""
+    """Loads botocore's model of Lambda only once."""
     return boto3.Session(
         aws_access_key_id="a",
         aws_secret_access_key="s",  # noqa: S106
@@ -59,7 +59,7 @@ def _found(stub: Stubber, **changes: Any) -> None:
     stub.add_response("get_function_configuration", {**_FOUND, **changes})
 
 
-def test_the_version_found_is_the_one_that_is_tried(stub: Stubber):
+def test_the_resolved_version_is_the_one_tried(stub: Stubber):
     stub.add_response("get_function_configuration", _FOUND, {"FunctionName": "f", "Qualifier": "7"})
     stub.add_response(
         "invoke",
@@ -70,7 +70,7 @@ def test_the_version_found_is_the_one_that_is_tried(stub: Stubber):
 
 
 @pytest.mark.parametrize("qualifier", [None, "$LATEST"])
-def test_what_is_not_published_is_called_as_it_was_asked_for(
+def test_an_unpublished_function_is_called_as_asked_for(
     stub: Stubber, qualifier: str | None, caplog: pytest.LogCaptureFixture
 ):
     # An emulator was seen to name the version that was published last.
@@ -104,9 +104,7 @@ def _called_as(stub: Stubber, **named: str) -> None:
     stub.add_response("get_function_concurrency", {})
 
 
-def test_the_qualifier_of_the_live_trigger_is_taken_over(
-    stub: Stubber, caplog: pytest.LogCaptureFixture
-):
+def test_the_qualifier_of_the_live_trigger_is_used(stub: Stubber, caplog: pytest.LogCaptureFixture):
     _called_as(stub, Qualifier="live")
     with caplog.at_level("INFO"):
         found = _resolved(stub, {"qualifier": "live"})
@@ -120,7 +118,7 @@ def test_a_trigger_without_a_qualifier_is_imitated_without(stub: Stubber):
 
 
 @pytest.mark.parametrize("live", ["live", ""])
-def test_another_qualifier_than_the_triggers_is_called_and_warned_of(
+def test_a_qualifier_other_than_the_triggers_is_called_with_a_warning(
     stub: Stubber, live: str, caplog: pytest.LogCaptureFixture
 ):
     _called_as(stub, Qualifier="next")
@@ -131,7 +129,7 @@ def test_another_qualifier_than_the_triggers_is_called_and_warned_of(
 
 
 @pytest.mark.parametrize("trigger", [{}, {"qualifier": "live"}])
-def test_the_triggers_own_qualifier_is_not_warned_of(
+def test_the_triggers_own_qualifier_needs_no_warning(
     stub: Stubber, trigger: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     _called_as(stub, Qualifier="live")
@@ -160,7 +158,7 @@ def test_a_function_that_cannot_become_ready(stub: Stubber, changes: dict[str, A
         ({"LastUpdateStatus": "InProgress"}, "is being updated"),
     ],
 )
-def test_a_function_that_is_made_or_changed_may_be_ready_for_another_try(
+def test_a_function_being_created_or_updated_may_be_retried(
     stub: Stubber, changes: dict[str, Any], says: str
 ):
     _found(stub, **changes)
@@ -168,7 +166,7 @@ def test_a_function_that_is_made_or_changed_may_be_ready_for_another_try(
         _preflight(stub)
 
 
-def test_a_function_that_was_put_to_rest_is_called_which_wakes_it(
+def test_an_inactive_function_is_called_to_activate_it(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
     _found(stub, State="Inactive", StateReason="idle")
@@ -180,16 +178,14 @@ def test_a_function_that_was_put_to_rest_is_called_which_wakes_it(
 @pytest.mark.parametrize(
     ("code", "status"), [("ResourceConflictException", 409), ("SnapStartTimeoutException", 408)]
 )
-def test_a_function_that_is_not_ready_for_a_dry_run_may_be_for_another_try(
-    stub: Stubber, code: str, status: int
-):
+def test_a_function_not_ready_for_a_dry_run_may_be_retried(stub: Stubber, code: str, status: int):
     _found(stub)
     stub.add_client_error("invoke", code, "Pending", status)
     with pytest.raises(FunctionUnavailable, match=f"{_ARN}:7"):
         _preflight(stub)
 
 
-def test_after_an_update_that_failed_the_code_before_it_is_called(
+def test_after_a_failed_update_the_previous_code_is_called(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
     _found(stub, LastUpdateStatus="Failed", LastUpdateStatusReason="no such subnet")
@@ -219,7 +215,7 @@ def test_a_function_without_a_state_is_active(stub: Stubber):
         ("ServiceException", 500, FunctionUnavailable, "could not be looked up"),
     ],
 )
-def test_what_lambda_refuses(
+def test_each_refusal_of_lambda_is_explained(
     stub: Stubber, code: str, status: int, error: type[Exception], says: str
 ):
     stub.add_client_error("get_function_configuration", code, "because", status)
@@ -234,14 +230,14 @@ def test_the_permission_to_call_is_proved(stub: Stubber):
         _preflight(stub)
 
 
-def test_an_endpoint_that_knows_no_dry_run_is_not_trusted(stub: Stubber):
+def test_an_endpoint_without_dry_runs_is_not_trusted(stub: Stubber):
     _found(stub)
     stub.add_response("invoke", {"StatusCode": 200})
     with pytest.raises(ConfigError, match="answered a dry run with 200"):
         _preflight(stub)
 
 
-def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
+def test_a_weighted_alias_is_refused(stub: Stubber):
     _found(stub)
     weights = {"AdditionalVersionWeights": {"8": 0.25}}
     stub.add_response("get_alias", {"FunctionVersion": "7", "RoutingConfig": weights})
@@ -249,7 +245,7 @@ def test_an_alias_that_shares_its_calls_is_refused(stub: Stubber):
         _preflight(stub, qualifier="prod")
 
 
-def test_an_alias_that_may_not_be_looked_at_is_followed_all_the_same(
+def test_an_alias_is_followed_without_permission_to_read_it(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
     _found(stub)
@@ -294,7 +290,7 @@ def test_each_run_has_durable_executions_of_its_own(stub: Stubber):
     assert len(names) == 2
 
 
-def test_without_a_qualifier_a_function_with_a_capacity_provider_is_what_was_published(
+def test_with_a_capacity_provider_no_qualifier_means_the_published_version(
     stub: Stubber,
 ):
     _found(stub, **_MANAGED, State="ActiveNonInvocable")
@@ -306,7 +302,7 @@ def test_without_a_qualifier_a_function_with_a_capacity_provider_is_what_was_pub
     assert (found.version, "qualifier" in found.facts) == ("$LATEST.PUBLISHED", False)
 
 
-def test_a_durable_function_with_a_capacity_provider_is_called_as_what_was_published(
+def test_a_durable_function_with_a_capacity_provider_is_called_by_its_published_version(
     stub: Stubber,
 ):
     both = {**_MANAGED, **_DURABLE}
@@ -319,7 +315,7 @@ def test_a_durable_function_with_a_capacity_provider_is_called_as_what_was_publi
     assert found.version == found.facts["qualifier"] == "$LATEST.PUBLISHED"
 
 
-def test_nobody_can_wait_for_longer_than_lambda_lets_them(
+def test_a_timeout_above_lambdas_limit_is_capped_with_a_warning(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
     _found(stub, **_MANAGED, Timeout=5_400)
@@ -328,7 +324,7 @@ def test_nobody_can_wait_for_longer_than_lambda_lets_them(
     assert "f:7 has a timeout of 5400 s, of which a synchronous call gets 900 s" in caplog.text
 
 
-def test_a_tenant_is_named_from_the_dry_run_on(stub: Stubber):
+def test_the_tenant_is_sent_from_the_dry_run_on(stub: Stubber):
     _found(stub, **_TENANTS)
     _tried(stub, Qualifier="7", TenantId="blue")
     preflight(stub.client, "f", "7", "blue")
@@ -342,20 +338,20 @@ def test_a_tenant_is_named_from_the_dry_run_on(stub: Stubber):
         ({}, "blue", "tenant_id: 'blue' is not allowed, as function 'f:7' isolates no tenants"),
         (
             {"TenancyConfig": {"TenantIsolationMode": "PER_USER"}}, "blue",
-            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and it is not known",
+            "function: 'f:7' has TenancyConfig.TenantIsolationMode PER_USER, and Retrofill does",
         ),
         (
             {"CapacityProviderConfig": {"OthersConfig": {}}}, None,
-            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and it is not known",
+            "function: 'f:7' has CapacityProviderConfig.OthersConfig, and Retrofill does",
         ),
-        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and it is"),
+        ({"QuantumConfig": {"Qubits": 8}}, None, "function: 'f:7' has QuantumConfig, and"),
         (
             {"DurableConfig": {"ExecutionTimeout": 901}}, None,
             "function: 'f:7' is durable, with an ExecutionTimeout of 901 s, but Lambda refuses",
         ),
     ],
 )  # fmt: skip
-def test_what_calls_cannot_give_a_function_is_refused_by_name(
+def test_needs_that_calls_cannot_meet_are_refused_by_name(
     changes: dict[str, Any], tenant_id: str | None, says: str
 ):
     with pytest.raises(ConfigError) as caught:
@@ -366,7 +362,9 @@ def test_what_calls_cannot_give_a_function_is_refused_by_name(
 def test_each_structure_of_a_configuration_is_known(stub: Stubber):
     output = stub.client.meta.service_model.operation_model("GetFunctionConfiguration").output_shape
     structures = {name for name, one in output.members.items() if one.type_name == "structure"}
-    assert structures | {"ResponseMetadata"} == KNOWN, "decide what a new one asks of a call"
+    assert structures | {"ResponseMetadata"} == KNOWN, (
+        "decide what the new structure requires of a call"
+    )
 
 
 def test_a_tenant_has_jobs_of_its_own():
@@ -377,7 +375,7 @@ def test_a_tenant_has_jobs_of_its_own():
     assert LambdaParams(function="f").identity(function) == _ARN
 
 
-def test_a_function_of_another_region_is_not_asked_for(stub: Stubber):
+def test_a_function_of_another_region_is_not_requested(stub: Stubber):
     with pytest.raises(ConfigError, match="is in region us-east-1, but the connection"):
         _preflight(stub, function=_ARN.replace("eu-west-1", "us-east-1"))
 
@@ -400,7 +398,7 @@ def test_no_answer(stub: Stubber, failure: Exception, error: type[Exception]):
         _preflight(stub)
 
 
-def test_a_function_that_is_switched_off_is_refused(stub: Stubber):
+def test_a_disabled_function_is_refused(stub: Stubber):
     off = {"ReservedConcurrentExecutions": 0}
     stub.add_response("get_function_concurrency", off, {"FunctionName": _ARN})
     with pytest.raises(ConfigError, match=r"^function: .* has a reserved concurrency of 0"):
@@ -408,12 +406,12 @@ def test_a_function_that_is_switched_off_is_refused(stub: Stubber):
 
 
 @pytest.mark.parametrize("reserved", [{}, {"ReservedConcurrentExecutions": 1}])
-def test_any_other_reserve_is_none_of_its_business(stub: Stubber, reserved: dict[str, int]):
+def test_other_reserved_concurrency_is_accepted(stub: Stubber, reserved: dict[str, int]):
     stub.add_response("get_function_concurrency", reserved)
     require_switched_on(stub.client, _ARN)
 
 
-def test_whether_it_is_switched_off_need_not_be_told(stub: Stubber):
+def test_reserved_concurrency_may_be_unreadable(stub: Stubber):
     stub.add_client_error("get_function_concurrency", "AccessDeniedException", "no", 403)
     require_switched_on(stub.client, _ARN)
 
@@ -424,20 +422,19 @@ def _ceiling(stub: Stubber, reserve_percent: int) -> int:
     return found
 
 
-def test_of_what_is_reserved_for_the_function_a_part_is_left(
+def test_part_of_the_functions_reservation_is_left_free(
     stub: Stubber, caplog: pytest.LogCaptureFixture
 ):
     reserved = {"ReservedConcurrentExecutions": 25}
     stub.add_response("get_function_concurrency", reserved, {"FunctionName": _ARN})
     with caplog.at_level("INFO"):
         assert _ceiling(stub, 50) == 12
-    assert (
-        "of the 25 concurrent executions reserved for the function, 50 % are reserved"
-        in caplog.text
-    )
+    assert "50 % of the 25 concurrent executions reserved for the function stay free" in caplog.text
 
 
-def test_without_a_reservation_it_is_of_what_the_account_has_unreserved(stub: Stubber):
+def test_without_a_reservation_part_of_the_accounts_unreserved_concurrency_is_left_free(
+    stub: Stubber,
+):
     stub.add_response("get_function_concurrency", {})
     limit = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 900}
     stub.add_response("get_account_settings", {"AccountLimit": limit})
@@ -448,11 +445,13 @@ def test_without_a_reservation_it_is_of_what_the_account_has_unreserved(stub: St
 def test_a_reserve_that_leaves_nothing_is_refused(stub: Stubber, reserved: int, percent: int):
     found = {"ReservedConcurrentExecutions": reserved}
     stub.add_response("get_function_concurrency", found)
-    with pytest.raises(ConfigError, match=f"^reserve_percent: with {percent} % of the {reserved} "):
+    with pytest.raises(
+        ConfigError, match=f"^reserve_percent: {percent} leaves .* of the {reserved} "
+    ):
         _ceiling(stub, percent)
 
 
-def test_a_reserve_that_may_not_be_looked_up_is_refused(stub: Stubber):
+def test_a_reserve_without_permission_to_look_it_up_is_refused(stub: Stubber):
     stub.add_response("get_function_concurrency", {})
     stub.add_client_error("get_account_settings", "AccessDeniedException", "no", 403)
     with pytest.raises(ConfigError, match=r"lack lambda:GetAccountSettings"):

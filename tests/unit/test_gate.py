@@ -1,4 +1,4 @@
-"""The gate, in simulated time: whatever happens, no limit is passed."""
+"""The gate, in simulated time: no limit is ever exceeded."""
 
 import math
 from typing import Any
@@ -20,17 +20,17 @@ def opened(**fields: Any) -> Gate:
     return gate
 
 
-def test_it_is_shut_until_it_is_given_something() -> None:
+def test_a_gate_is_closed_until_it_has_a_grant() -> None:
     gate = Gate(now=0.0)
     assert gate.must_ask(0.0)
     assert gate.room(0, 0.0) == 0
 
 
-def test_the_window_decides_where_nothing_else_does() -> None:
+def test_the_window_limits_calls_if_nothing_else_does() -> None:
     assert opened().room(0, 0.0) == 10
 
 
-def test_calls_that_were_cut_off_take_up_room_too() -> None:
+def test_abandoned_calls_take_up_room() -> None:
     assert opened(concurrency=5).room(3, 0.0) == 2
 
 
@@ -48,12 +48,12 @@ def test_calls_are_counted_down_until_more_are_given() -> None:
     assert gate.room(4, 1.0) == 2
 
 
-def test_where_runs_share_a_task_asks_for_what_it_uses_and_for_all_once_it_does() -> None:
+def test_in_a_shared_limit_a_task_asks_for_what_it_uses() -> None:
     alone, gate = opened(), opened(part="up to 100 of 100")
     assert (alone.wants(500, 3), gate.wants(500, 3)) == (500, 7)
     gate.grant(Allotment(7, None, None, part="p"), asked_at=1.0, valid_until=VALID_S)
     gate.room(5, 1.0)
-    assert gate.wants(500, 0) == 500, "since it asked last, 5 of 7 were in use"
+    assert gate.wants(500, 0) == 500, "5 of 7 were in use since its last question"
     assert gate.wants(500, 3) == 7
     none_yet = opened(concurrency=0, part="p")
     assert none_yet.wants(500, 0) == 500
@@ -65,22 +65,24 @@ def ended(gate: Gate, cost: float) -> None:
 
 def test_money_is_counted_down_by_calls_that_end() -> None:
     gate = opened(cost=5.0)
-    assert gate.room(0, 0.0) == 10, "what a call costs is not known"
+    assert gate.room(0, 0.0) == 10, "the cost of a call is not known yet"
     gate.sent(10)
     ended(gate, 1.0)
-    assert gate.room(9, 0.0) == 0, "those in flight are likely to cost as much"
+    assert gate.room(9, 0.0) == 0, "calls in flight are expected to cost the same"
     for cost in (0.5, 0.0, 0.5):
         ended(gate, cost)
     assert gate.room(0, 0.0) == 4, "3.0 are left, and a call costs two thirds"
     ended(gate, 2.5)
-    assert (gate.room(1, 0.0), gate.room(0, 0.0)) == (0, 1), "one, as long as any is left"
+    assert (gate.room(1, 0.0), gate.room(0, 0.0)) == (0, 1), (
+        "one call, as long as any money is left"
+    )
     ended(gate, 0.5)
     assert gate.room(0, 0.0) == 0
     gate.grant(Allotment(100, None, None, cost=1.0), asked_at=1.0, valid_until=VALID_S)
     assert gate.room(0, 1.0) == 1
 
 
-def test_what_calls_of_others_cost_is_known_before_the_first_of_ones_own() -> None:
+def test_costs_of_other_tasks_calls_are_known_before_its_own_first_call() -> None:
     assert opened(cost=5.0, call_cost=2.0).room(0, 0.0) == 2
     assert opened(cost=0.0, call_cost=2.0).room(0, 0.0) == 0
 
@@ -92,10 +94,10 @@ def test_a_task_that_could_not_renew_its_lease_sends_nothing() -> None:
 
 
 def test_a_stop_is_passed_on() -> None:
-    assert opened(stop_reason="enough").stop_reason == "enough"
+    assert opened(stop_reason="enough").allotment.stop_reason == "enough"
 
 
-def test_it_waits_for_the_rate_and_not_beyond_the_next_question() -> None:
+def test_it_waits_for_the_rate_but_no_longer_than_until_the_next_question() -> None:
     gate = opened(calls_per_second=4)
     gate.sent(1)
     assert gate.wait_s(0, 0.0, 0.0) == pytest.approx(0.25)
@@ -105,7 +107,7 @@ def test_it_waits_for_the_rate_and_not_beyond_the_next_question() -> None:
     assert gate.wait_s(0, None, 0.75) == ASK_EVERY_S - 0.75
 
 
-def test_many_tasks_ask_less_often_and_look_as_often() -> None:
+def test_many_tasks_ask_less_often_and_look_equally_often() -> None:
     assert [ask_every_s(tasks) for tasks in (1, 10, 40, 1_000)] == [1.0, 1.0, 2.0, 10.0]
     gate = opened(tasks=90)
     assert gate.wait_s(0, None, 0.0) == ASK_EVERY_S
@@ -126,7 +128,7 @@ def test_few_tasks_ask_whenever_they_look() -> None:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """A task that sends all it may, in any order of grants, answers and pauses."""
+    """A task that sends as much as it may, with grants, responses and pauses in any order."""
 
     def __init__(self) -> None:
         super().__init__()

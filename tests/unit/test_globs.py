@@ -1,4 +1,4 @@
-"""Shell patterns: what Postgres is told of them, how they begin, and one for a given text."""
+"""Shell patterns: as regular expressions for Postgres, their prefixes, and one for a given text."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
         ("[a", r"^(?:\[a)$"),
     ],
 )
-def test_postgres_is_told_the_same(pattern: str, regex: str) -> None:
+def test_postgres_matches_the_same_texts(pattern: str, regex: str) -> None:
     assert as_regex(pattern) == regex
 
 
@@ -33,7 +33,7 @@ def test_a_pattern_for_one_text_matches_that_alone(text: str) -> None:
 
 
 @given(TEXTS.filter(bool))
-def test_a_pattern_for_one_text_may_be_asked_for(text: str) -> None:
+def test_a_pattern_for_one_text_is_an_allowed_selection(text: str) -> None:
     """A function may name its errors by lines of text."""
     assert select(Place.QUARANTINE, error=only(text)).error == only(text)
 
@@ -42,12 +42,12 @@ def test_a_pattern_for_one_text_may_be_asked_for(text: str) -> None:
     ("patterns", "begins"),
     [(None, ""), ("in/*", "in/"), ("in/2025/*|in/2024/*", "in/202"), ("a*|b*", ""), ("a|ab", "a")],
 )
-def test_what_all_that_match_begin_with(patterns: str | None, begins: str) -> None:
+def test_the_common_prefix_of_all_matches(patterns: str | None, begins: str) -> None:
     assert beginning(patterns) == begins
 
 
 @given(TEXTS, TEXTS)
-def test_what_is_behind_a_beginning_is_behind_all_that_begin_so(begins: str, rest: str) -> None:
+def test_the_end_of_a_prefix_is_after_every_text_with_it(begins: str, rest: str) -> None:
     end = behind(begins)
     assert end is None or (begins + rest < end and not end.startswith(begins))
 
@@ -56,5 +56,5 @@ def test_what_is_behind_a_beginning_is_behind_all_that_begin_so(begins: str, res
     ("begins", "end"),
     [("", None), ("\U0010ffff", None), ("a\U0010ffff", "b"), ("\ud7ff", "\ue000")],
 )
-def test_the_last_characters_have_something_behind_them_too(begins: str, end: str | None) -> None:
+def test_the_last_characters_have_a_successor(begins: str, end: str | None) -> None:
     assert behind(begins) == end

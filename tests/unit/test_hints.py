@@ -1,4 +1,4 @@
-"""Hints: what errors mean that come of made-up fields, and those of which no item is the cause."""
+"""Hints: errors that come from synthetic fields, and errors that no item causes."""
 
 import pytest
 from retrofill.engine.hints import hint_for
@@ -26,7 +26,7 @@ def test_a_synthetic_receipt_handle_is_explained(shape: str, error_type: str, me
     assert hint.startswith("the receipt handle is synthetic")
 
 
-def test_an_event_without_a_receipt_handle_says_nothing_of_one() -> None:
+def test_an_event_without_a_receipt_handle_has_no_hint_about_one() -> None:
     assert hint_for(SHAPES["s3"].hints, "ReceiptHandleIsInvalid", INVALID) == ""
 
 
@@ -36,19 +36,19 @@ def test_an_event_without_a_receipt_handle_says_nothing_of_one() -> None:
         ("Sandbox.Timedout", "the function ran into its own timeout"),
         ("Runtime.ImportModuleError", "the function's code could not be loaded"),
         ("Runtime.OutOfMemory", "the function ran out of memory"),
-        ("AccessDeniedException", "AWS denied something to the function's own role"),
+        ("AccessDeniedException", "AWS denied the function's own role an action"),
     ],
 )
-def test_what_no_item_is_the_cause_of_is_told(error_type: str, begins: str) -> None:
+def test_errors_that_no_item_causes_are_explained(error_type: str, begins: str) -> None:
     assert hint_for(FUNCTIONS["aws_lambda"].hints, error_type, "…").startswith(begins)
 
 
 @pytest.mark.parametrize("error_type", ["KeyError", "MyAccessDenied", ""])
-def test_any_other_error_has_none(error_type: str) -> None:
+def test_any_other_error_has_no_hint(error_type: str) -> None:
     assert hint_for(FUNCTIONS["aws_lambda"].hints, error_type, "x") == ""
 
 
-def test_a_hint_stands_behind_what_was_said_however_long_that_is() -> None:
+def test_a_hint_follows_a_message_of_any_length() -> None:
     ended = explained(Ending(Outcome.FAILED, "E", "x" * MAX_MESSAGE_CHARS), "do this")
     assert ended.message.endswith("x (hint: do this)")
     assert len(ended.message) <= MAX_MESSAGE_CHARS

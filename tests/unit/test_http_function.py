@@ -1,4 +1,4 @@
-"""An HTTP function: what its answers mean, and what its connection says."""
+"""HTTP functions: what responses mean, and how the connection is read."""
 
 import base64
 import json
@@ -72,11 +72,11 @@ def test_any_reply_has_a_class_and_can_be_stored(status: int, body: bytes, text:
         ("", "", None),
     ],
 )
-def test_how_long_to_wait(said: str, date: str, seconds: float | None):
+def test_the_wait_is_read_from_the_response(said: str, date: str, seconds: float | None):
     assert classify(reply(429, retry_after=said, date=date)).retry_after_s == seconds
 
 
-def test_a_server_that_is_busy_for_a_time_throttles():
+def test_a_temporarily_busy_server_counts_as_throttling():
     ended = classify(reply(503, retry_after="2"))
     assert (ended.kind, ended.retry_after_s) == (Outcome.THROTTLED, 2.0)
 
@@ -91,7 +91,7 @@ def test_a_server_that_is_busy_for_a_time_throttles():
         (b"", ""),
     ],
 )
-def test_what_an_error_says(body: bytes, message: str):
+def test_the_text_of_an_error_is_read_from_the_response(body: bytes, message: str):
     assert classify(reply(500, body)).message == message
 
 
@@ -100,12 +100,12 @@ def test_a_failure_has_a_cause(status: int, cause: str):
     assert classify(reply(status)).cause == cause
 
 
-def test_a_redirect_is_not_followed_and_named():
+def test_a_redirect_is_named_and_not_followed():
     said = classify(reply(301, location="https://else.example/?state=token#more")).message
     assert said == "redirected to https://else.example/; redirects are not followed"
 
 
-def test_the_request_is_named_as_the_server_names_it():
+def test_the_request_id_is_the_servers():
     assert classify(reply(200, x_cloud_trace_context="t", x_request_id="r")).request_id == "r"
     assert classify(reply(500, traceparent="00-1")).request_id == "00-1"
 
@@ -136,11 +136,11 @@ def opened(params: dict[str, Any] | None = None, **fields: Any) -> Access:
         ({"host": "::1", "port": 8080}, "http://[::1]:8080/"),
     ],
 )
-def test_where_the_function_is(fields: dict[str, Any], url: str):
+def test_the_url_comes_from_the_connection(fields: dict[str, Any], url: str):
     assert opened(**fields).url == url
 
 
-def test_path_and_query():
+def test_path_and_query_are_appended():
     found = opened({"http_path": "/a b", "http_query": {"w": "2 0"}}, host="https://f.example/base")
     assert (found.url, found.path) == ("https://f.example/base/a%20b", "/base/a%20b?w=2+0")
 
@@ -163,7 +163,9 @@ def test_path_and_query():
         ({"extra": {"X-Tenant": "a", "timeout": 3}}, (("X-Tenant", "a"),)),
     ],
 )
-def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...]):
+def test_credentials_are_sent_as_headers(
+    fields: dict[str, Any], headers: tuple[tuple[str, str], ...]
+):
     assert opened(**fields).headers == headers
 
 
@@ -177,7 +179,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"password": "a\nb", "extra": {"auth": "bearer"}}, "no password that can be a header"),
         ({"password": "t", "extra": {"auth": "header"}}, "give it as header in its extra"),
         ({"extra": {"X-A": 3}}, "has 'X-A' in its extra"),
-        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is not a header"),
+        ({"extra": {"X A": "3"}}, "has 'X A' in its extra, which is neither a setting nor"),
         ({"extra": {"content-Type": "text/x"}}, "the header 'content-Type' in its extra"),
         ({"extra": {"ce-id": "3"}}, "the header 'ce-id' in its extra"),
         ({"login": "me", "extra": {"authorization": "x"}}, "'authorization' in its extra"),
@@ -185,7 +187,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
             {"password": "t", "extra": {"auth": "header", "header": "Host"}},
             "no usable name of the header",
         ),
-        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': that of"),
+        ({"host": "http://me:pa\nb@f.example"}, "http_conn_id: the connection 'f': the URL of"),
         (
             {"host": "http://me:a\nb/c@f.example"},
             "http_conn_id: the connection 'f': it is not a URL",
@@ -196,7 +198,7 @@ def test_who_calls(fields: dict[str, Any], headers: tuple[tuple[str, str], ...])
         ({"extra": {"proxies": 3}}, "has malformed proxies"),
     ],
 )
-def test_a_connection_that_cannot_be_used(fields: dict[str, Any], says: str):
+def test_a_bad_connection_is_refused_with_its_reason(fields: dict[str, Any], says: str):
     with pytest.raises(ConfigError) as caught:
         opened(**fields)
     assert says in str(caught.value)
@@ -208,11 +210,11 @@ def test_a_header_is_sent_once():
     found = opened({"http_headers": {"X-Tenant": "b"}}, extra=extra)
     assert found.headers == (("Authorization", "Bearer t"), ("X-Tenant", "b"))
     signed = {"password": "t", "extra": {"auth": "header", "header": "X-Api-Key"}}
-    with pytest.raises(ConfigError, match="http_headers: it has 'x-api-key', the header with the"):
+    with pytest.raises(ConfigError, match="http_headers: 'x-api-key' is the header with the"):
         opened({"http_headers": {"x-API-key": "b"}}, **signed)
 
 
-def test_certificates_and_proxy(monkeypatch: pytest.MonkeyPatch):
+def test_certificates_and_proxy_come_from_the_connection(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("https_proxy", "http://proxy.example:1")
     monkeypatch.setenv("no_proxy", "inside.example")
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
@@ -226,7 +228,7 @@ def test_certificates_and_proxy(monkeypatch: pytest.MonkeyPatch):
     assert opened().verify == "/bundle.pem"
 
 
-def test_the_key_of_a_repetition_is_the_same_and_of_other_items_or_jobs_another():
+def test_an_idempotency_key_depends_on_job_and_items():
     one, other = bytes(16), bytes(range(16))
     calls = (one, other, one + other, other + one)
     keys = [idempotency_key(job, of) for job in ("j", "j → f") for of in calls]
@@ -235,14 +237,14 @@ def test_the_key_of_a_repetition_is_the_same_and_of_other_items_or_jobs_another(
     assert idempotency_key("j", one + other) == keys[2]
 
 
-def test_an_identity_of_google_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path):
+def test_missing_google_credentials_are_reported(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(ConfigError, match="auth 'google', but there is no identity"):
+    with pytest.raises(ConfigError, match="auth 'google', but no identity"):
         opened(schema="https", extra={"auth": "google"})
 
 
 class Google:
-    """Google's token endpoint, which signs no token and lets each run out at once."""
+    """Google's token endpoint; its tokens are unsigned and expire at once."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -290,17 +292,17 @@ def test_the_token_of_a_service_account_is_sent_and_renewed(google):
     found.sign(request, b"")
     assert request.headers.get("Authorization") == f"Bearer {google.tokens[0]}"
     found.sign(request, b"")
-    assert len(google.tokens) == 2, "the token had run out"
+    assert len(google.tokens) == 2, "the token had expired"
     assert request.headers.get("Authorization") == f"Bearer {google.tokens[1]}"
     assert {asked["target_audience"] for asked in google.asked} == {"https://aud"}
 
 
-def test_a_success_with_a_longer_answer_than_is_read_is_work_that_is_done():
+def test_a_success_with_a_response_too_long_to_read_is_done():
     ended = classify(reply(200)._replace(cut=True))
     assert (ended.kind, ended.error_type, ended.cause, ended.done) == (
         Outcome.FAILED, "Answer.TooLong", "answer_lost", True,
     )  # fmt: skip
 
 
-def test_a_failure_with_a_longer_answer_than_is_read_is_a_failure():
+def test_a_failure_with_a_response_too_long_to_read_is_a_failure():
     assert classify(reply(500)._replace(cut=True)).cause == "unhandled"

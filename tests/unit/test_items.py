@@ -27,7 +27,7 @@ def test_columns_hold_the_items_they_were_made_of(some: list[Item], data: st.Dat
         assert columns[at] == some[at]
 
 
-def test_columns_are_not_taken_with_a_step() -> None:
+def test_columns_cannot_be_sliced_with_a_step() -> None:
     columns = ItemColumns(bytes(32), ["a", "b"], ["1", "2"])
     with pytest.raises(ValueError, match="cannot have the step 2"):
         columns[::2]

@@ -1,4 +1,4 @@
-"""The JSON schema of job files: an editor that knows it finds what a person gets wrong."""
+"""The JSON schema of job files, with which an editor finds your mistakes."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_it_is_a_schema() -> None:
         f"source: rows\nschedule: none\nparams: {HTTP}",
     ],
 )
-def test_what_is_right_is_right_by_the_schema(text: str, tmp_path: Path) -> None:
+def test_the_schema_accepts_good_files(text: str, tmp_path: Path) -> None:
     assert problems(text, tmp_path) == []
     assert load_job(tmp_path / "retrofill_job.yaml").problems == ()
 
@@ -73,9 +73,7 @@ def test_what_is_right_is_right_by_the_schema(text: str, tmp_path: Path) -> None
         ("start_date", "begin"),
     ],
 )
-def test_what_is_wrong_is_wrong_by_the_schema_and_by_reading(
-    good: str, bad: str, tmp_path: Path
-) -> None:
+def test_schema_and_reader_refuse_the_same_files(good: str, bad: str, tmp_path: Path) -> None:
     assert good in GOOD
     assert problems(GOOD.replace(good, bad), tmp_path) != []
     assert load_job(tmp_path / "retrofill_job.yaml").problems

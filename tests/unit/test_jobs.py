@@ -1,4 +1,4 @@
-"""Job files: what a good one becomes, and where each mistake is found."""
+"""Job files: what a good one becomes, and where each mistake is reported."""
 
 import shutil
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def test_a_good_file_is_a_job(tmp_path: Path) -> None:
     assert params_for("s3").config(fields.params).source.label().startswith("s3://my-photos/")
 
 
-def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
+def test_the_example_is_not_a_job_until_it_is_copied(tmp_path: Path) -> None:
     example = FOLDER / "retrofill_daily.yaml.example"
     assert load_jobs(FOLDER) == []
     shutil.copy(example, tmp_path)
@@ -48,7 +48,7 @@ def test_the_example_is_no_job_until_it_is_copied(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["kind: Job\n", "{{ a template }}", "", GOOD])
-def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
+def test_another_yaml_file_is_not_a_job(tmp_path: Path, text: str) -> None:
     write(tmp_path, GOOD)
     (tmp_path / "theirs.yaml").write_text(text)
     assert [job.name for job in load_jobs(tmp_path)] == ["retrofill_photos"]
@@ -140,27 +140,29 @@ def test_a_yaml_file_of_others_is_no_job(tmp_path: Path, text: str) -> None:
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_line(tmp_path: Path, good: str, bad: str, said: str) -> None:
+def test_a_mistake_is_reported_with_its_line(
+    tmp_path: Path, good: str, bad: str, said: str
+) -> None:
     assert good in GOOD
     job = load_job(write(tmp_path, GOOD.replace(good, bad)))
     assert any(said in problem for problem in job.problems), job.problems
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "params:\n"])
-def test_a_file_without_fields_says_which_are_needed(tmp_path: Path, text: str) -> None:
+def test_a_file_without_fields_lists_the_required_ones(tmp_path: Path, text: str) -> None:
     problems = load_job(write(tmp_path, text)).problems
     assert any(": schedule: " in problem for problem in problems)
     assert any(": params: " in problem for problem in problems)
 
 
-def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD)
     path.write_bytes(b"\xff\xfe")
     [problem] = load_job(path).problems
     assert problem.startswith("retrofill_photos.yaml: it is not YAML")
 
 
-def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "retrofill_folder.yaml").mkdir()
     [job] = load_jobs(tmp_path)
     assert "Is a directory" in job.problems[0]
@@ -174,7 +176,7 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
         ("retrofill_été.yaml", "retrofill__t_"),
     ],
 )
-def test_a_name_that_no_dag_can_have(tmp_path: Path, file: str, name: str) -> None:
+def test_a_name_that_no_dag_can_have_is_refused(tmp_path: Path, file: str, name: str) -> None:
     (tmp_path / file).write_text(GOOD)
     [job] = load_jobs(tmp_path)
     assert job.name == name
@@ -190,7 +192,7 @@ def test_schedules(tmp_path: Path, schedule: str) -> None:
     assert (job.fields.times, job.problems) == (schedule, ())
 
 
-def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None:
+def test_a_job_may_have_no_schedule_or_assets(tmp_path: Path) -> None:
     text = GOOD.replace("start_date: 2026-01-01\n", "")
     none = load_job(write(tmp_path, text.replace('"@daily"', "none")))
     assert none.fields is not None
@@ -209,7 +211,7 @@ def test_a_job_without_a_schedule_or_with_that_of_assets(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["retrofill_maintenance", "retrofill_s3"])
-def test_a_name_that_another_dag_of_ours_has(tmp_path: Path, name: str) -> None:
+def test_a_name_of_another_retrofill_dag_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"{name}.yaml"
     path.write_text(GOOD)
     job = load_job(path)
@@ -229,7 +231,7 @@ def test_the_folder_of_job_files_is_a_setting(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["jobs", "/is/not/there", __file__])
-def test_a_setting_that_names_no_folder_says_what_is_allowed(setting: str) -> None:
+def test_a_bad_folder_setting_is_reported_with_what_is_allowed(setting: str) -> None:
     with pytest.raises(
         ConfigError, match=f"jobs_folder: '{setting}' is not allowed; give the absolute path"
     ):

@@ -1,4 +1,4 @@
-"""Ranges of keys: they cover everything once, and are about equal."""
+"""Ranges of keys cover everything once and are about equal."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from retrofill.sources.s3 import keyspace
 from retrofill.sources.s3.keyspace import KeyRange, Look, divide, sort_into
 
-# Few characters, so that keys share beginnings; the last before and the first after surrogates,
-# the greatest of all, and NUL.
+# Few characters, so that keys share prefixes; among them the neighbours of the surrogates, the
+# greatest character and NUL.
 _CHARACTERS = st.sampled_from("ab/019~é一\ud7ff\ue000\U0010ffff\0")
 _KEYS = st.lists(st.text(_CHARACTERS, min_size=1, max_size=8), unique=True, max_size=80)
 
 
 class KeySpace:
-    """Keys in memory, and how often somebody looked at them."""
+    """Keys in memory, and how often they were looked at."""
 
     def __init__(self, keys: Sequence[str], seen_at_once: int = 100) -> None:
         self.keys = sorted(keys)
@@ -56,7 +56,7 @@ def test_ranges_follow_each_other_without_a_gap(keys: list[str], prefix: str, pa
 
 
 @given(cuts=st.sets(st.text(_CHARACTERS, min_size=1, max_size=3)), keys=_KEYS)
-def test_a_key_counts_in_the_one_range_that_holds_it(cuts: set[str], keys: list[str]):
+def test_each_key_counts_in_its_one_range(cuts: set[str], keys: list[str]):
     ordered = sorted(cuts)
     ranges = [
         KeyRange(after, end) for after, end in zip(["", *ordered], [*ordered, None], strict=True)
@@ -67,13 +67,13 @@ def test_a_key_counts_in_the_one_range_that_holds_it(cuts: set[str], keys: list[
     ]
 
 
-def test_no_range_of_few_keys():
+def test_no_range_holds_few_keys():
     assert divide("", KeySpace([f"{number:05}" for number in range(5_000)]).peek, 16) == [
         KeyRange("", None)
     ]
 
 
-def test_few_keys_at_a_look_do_not_mean_that_there_are_no_more():
+def test_few_keys_in_a_look_do_not_end_the_search():
     keys = [f"{number:06}" for number in range(100_000)]
     many, few = KeySpace(keys), KeySpace(keys, seen_at_once=7)
     assert len(divide("", many.peek, 5)) == len(divide("", few.peek, 5)) == 5
@@ -108,13 +108,13 @@ def test_ranges_are_about_equal(key: Callable[[int], str]):
     assert max(sizes) < 3 * len(space.keys) / len(sizes)
 
 
-def test_a_beginning_that_all_keys_share_takes_no_look_per_character():
+def test_a_shared_prefix_does_not_take_a_look_per_character():
     space = KeySpace([f"{'constant/' * 100}{number:06}" for number in range(50_000)])
     # 84 looks, and 900 characters.
     assert len(space.sizes(divide("", space.peek, 2))) == 2
 
 
-def test_the_characters_beside_the_surrogates_are_looked_at():
+def test_the_characters_around_the_surrogates_are_used():
     keys = [f"{char}{number:05}" for char in "\ud7fe\ud7ff\ue000\ue001" for number in range(20_000)]
     space = KeySpace(keys)
     assert space.sizes(divide("", space.peek, 4)) == [20_000] * 4

@@ -1,4 +1,4 @@
-"""Data sets for lineage: named as OpenLineage has it, by the kind of source."""
+"""Data sets for lineage, named after OpenLineage's rules for the kind of source."""
 
 from typing import Any
 

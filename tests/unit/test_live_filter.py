@@ -1,4 +1,4 @@
-"""Which items a live trigger would send, by what their listing tells."""
+"""Which items a live trigger would send, judged by their listing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ OF_A_RULE = ("eventbridge", "eventbridge-sqs", "eventbridge-sns", "eventbridge-s
 
 
 def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
-    """Return of each item whether it is sent; None: all are."""
+    """Return whether each item is sent; None: all are."""
     queue = FACTS["queue_arn"] if event in OF_A_QUEUE else ""
     live = LiveTrigger(queue_arn=queue, **filters).as_json()
     delivery = Delivery(event=event, items_per_call=1, answer="return", trigger=live)
@@ -41,14 +41,14 @@ def sent(event: str, *items: Any, **filters: Any) -> list[bool] | None:
         (("s3:ObjectCreated:Put", "s3:ObjectCreated:CompleteMultipartUpload"), None),
     ],
 )
-def test_objects_that_came_as_the_trigger_wants_are_sent(
+def test_objects_created_as_the_trigger_expects_are_sent(
     events: Sequence[str], expected: list[bool] | None
 ) -> None:
-    told = Configuration(events=tuple(events))
-    assert sent("s3", WHOLE, IN_PARTS, configurations=(told,)) == expected
+    live = Configuration(events=tuple(events))
+    assert sent("s3", WHOLE, IN_PARTS, configurations=(live,)) == expected
 
 
-def test_what_one_of_several_configurations_tells_of_is_sent() -> None:
+def test_an_object_that_matches_any_configuration_is_sent() -> None:
     configurations = (
         Configuration(id="jpg", prefix="in/", suffix=".jpg"),
         Configuration(id="png", suffix=".png", events=("s3:ObjectCreated:Put",)),
@@ -61,7 +61,7 @@ def test_what_one_of_several_configurations_tells_of_is_sent() -> None:
 
 
 @pytest.mark.parametrize("event", ["s3-sqs", "s3-sns", "s3-sns-sqs"])
-def test_the_policy_of_a_topic_tests_the_notification(event: str) -> None:
+def test_a_topic_policy_filters_the_notification(event: str) -> None:
     policy = {
         "Records": {
             "eventName": [{"prefix": "ObjectCreated:"}],
@@ -72,7 +72,7 @@ def test_the_policy_of_a_topic_tests_the_notification(event: str) -> None:
     assert sent(event, SMALL, LARGE, text, filter_policy=policy) == [True, False, False]
 
 
-def test_the_filter_of_a_mapping_tests_what_the_body_says() -> None:
+def test_a_mapping_filter_filters_the_body() -> None:
     size = {"object": {"size": [{"numeric": ["<", 100]}]}}
     assert sent("s3-sqs", SMALL, LARGE, patterns=({"body": {"Records": {"s3": size}}},)) == [
         True,
@@ -84,13 +84,13 @@ def test_the_filter_of_a_mapping_tests_what_the_body_says() -> None:
     ("pattern", "expected"),
     [
         ({"body": {"TopicArn": [FACTS["topic_arn"]]}}, True),
-        # Lambda reads no JSON in the JSON of a body.
+        # Lambda does not parse JSON inside the JSON of a body.
         ({"body": {"Message": {"Records": {"eventSource": ["aws:s3"]}}}}, False),
-        # A filter for bodies that are plain text drops those that are JSON.
+        # A filter for plain-text bodies drops JSON bodies.
         ({"body": [{"prefix": "{"}]}, False),
     ],
 )
-def test_the_filter_of_a_mapping_behind_a_topic_sees_the_envelope(
+def test_a_mapping_filter_behind_a_topic_sees_the_envelope(
     pattern: dict[str, Any],
     expected: bool,  # noqa: FBT001  a parameter
 ) -> None:
@@ -106,23 +106,23 @@ def test_policy_and_filter_must_both_let_an_item_through() -> None:
 
 
 @pytest.mark.parametrize("event", OF_A_RULE)
-def test_the_pattern_of_a_rule_tests_the_event(event: str) -> None:
+def test_a_rule_pattern_filters_the_event(event: str) -> None:
     pattern = {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}
     assert sent(event, SMALL, LARGE, rules=((pattern,),)) == [True, False]
 
 
-def test_of_the_rules_one_must_let_it_through_with_all_of_its_patterns() -> None:
+def test_one_rule_must_match_with_all_its_patterns() -> None:
     small = {"detail.object.size": [{"numeric": ["<", 100]}]}
     large, ours = {"detail.object.size": [{"numeric": [">", 100]}]}, {"source": ["aws.s3"]}
     assert sent("eventbridge", SMALL, LARGE, rules=((ours, small), (large,))) == [True, True]
     assert sent("eventbridge", SMALL, LARGE, rules=((ours, small), (small, large))) == [True, False]
 
 
-def test_the_filter_of_a_mapping_behind_a_rule_tests_what_the_body_says() -> None:
+def test_a_mapping_filter_behind_a_rule_filters_the_body() -> None:
     size = {"body": {"detail": {"object": {"size": [{"numeric": ["<", 100]}]}}}}
     assert sent("eventbridge-sqs", SMALL, LARGE, rules=(({},),), patterns=(size,)) == [True, False]
 
 
-def test_a_policy_that_is_not_understood_is_refused() -> None:
+def test_an_unknown_operator_in_a_policy_is_refused() -> None:
     with pytest.raises(ConfigError, match="the unknown operator 'soundslike' for 'kind'"):
         sent("s3-sns", filter_policy={"kind": [{"soundslike": "x"}]})

@@ -1,4 +1,4 @@
-"""Where the function's own log of a call is."""
+"""Links to the function's own log of a call."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def link_of(function: Pinned, call: Called = CALL) -> str | None:
 
 
 def decoded(link: str | None) -> str:
-    """Return what a console's link asks for."""
+    """Return the query in a console link."""
     assert link is not None
     _, _, detail = link.partition("#logsV2:logs-insights$3FqueryDetail$3D")
     once = unquote(detail.replace("$25", "%"))
@@ -51,7 +51,7 @@ def test_a_call_of_lambda_is_a_query_in_the_console_of_its_region() -> None:
     assert 'filter @requestId = "5d0b2a35-8b1a"' in asked
 
 
-def test_a_log_group_of_its_own_is_looked_in() -> None:
+def test_a_custom_log_group_is_used() -> None:
     found = {"FunctionArn": ARN, "LoggingConfig": {"LogGroup": "/teams/a b"}}
     function = replace(LAMBDA, facts=own_log_group(found))
     assert decoded(link_of(function)).endswith("source~(~'/teams/a b))")
@@ -60,7 +60,7 @@ def test_a_log_group_of_its_own_is_looked_in() -> None:
     assert own_log_group(usual) == {}
 
 
-def test_what_a_request_id_holds_leads_nowhere_else() -> None:
+def test_a_request_id_cannot_redirect_the_link() -> None:
     asked = link_of(LAMBDA, CALL._replace(request_id="~('*$\"x"))
     assert asked is not None
     assert asked.count("$257E") == link_of(LAMBDA).count("$257E")  # type: ignore[union-attr]
@@ -75,7 +75,7 @@ def test_what_a_request_id_holds_leads_nowhere_else() -> None:
         (replace(HTTP, facts={}), CALL),
     ],
 )
-def test_where_nobody_can_tell_there_is_no_link(function: Pinned, call: Called) -> None:
+def test_without_known_logs_there_is_no_link(function: Pinned, call: Called) -> None:
     assert link_of(function, call) is None
 
 
@@ -92,7 +92,7 @@ def connection(log_url: object) -> ConnectionFields:
     )
 
 
-def test_a_template_comes_from_the_connection_and_is_no_header() -> None:
+def test_a_template_comes_from_the_connection_and_is_not_a_header() -> None:
     found = access(connection(TEMPLATE), HttpParams(http_conn_id="c"))
     assert found.log_url == TEMPLATE
     assert "log_url" not in dict(found.headers)
@@ -101,6 +101,6 @@ def test_a_template_comes_from_the_connection_and_is_no_header() -> None:
 @pytest.mark.parametrize(
     "text", ["https://logs.example", "ftp://{request_id}", "{sent_at}", 5, " "]
 )
-def test_a_template_that_leads_nowhere_is_refused(text: object) -> None:
+def test_a_template_that_is_not_a_link_is_refused(text: object) -> None:
     with pytest.raises(ConfigError, match=r"the connection 'c' has log_url .*; give an http"):
         access(connection(text), HttpParams(http_conn_id="c"))

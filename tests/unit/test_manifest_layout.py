@@ -1,4 +1,4 @@
-"""The columns of manifests that do not name them."""
+"""The columns of manifests without a header."""
 
 import pytest
 from retrofill.aws.completion_report import COLUMNS
@@ -14,7 +14,7 @@ from retrofill.sources.manifest.layout import names_without_header
         (COLUMNS, None),
     ],
 )
-def test_a_row_of_a_report_is_no_header_whatever_its_object_is_called(
+def test_a_row_of_a_report_is_never_taken_for_a_header(
     first: tuple[str, ...], columns: tuple[str, ...] | None
 ) -> None:
     assert names_without_header(first) == columns

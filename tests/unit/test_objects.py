@@ -18,7 +18,7 @@ facts = st.builds(ObjectFacts, st.integers(0, 2**63 - 1), times, text, text)
 
 
 @given(st.lists(facts))
-def test_what_is_packed_comes_back(some: list[ObjectFacts]) -> None:
+def test_packed_facts_are_unpacked_unchanged(some: list[ObjectFacts]) -> None:
     contents = [pack(*one) for one in some]
     assert list(map(unpack, contents)) == some
     columns = unpack_all(contents)
@@ -36,13 +36,13 @@ def test_a_whole_second_takes_ten_digits() -> None:
     "given",
     [(MOMENT, "a\x1fb", ""), (MOMENT, "", "\x1f"), (datetime(1969, 1, 1, tzinfo=UTC), "", "")],
 )
-def test_what_could_not_be_read_again_is_refused(given: tuple[datetime, str, str]) -> None:
-    with pytest.raises(ValueError, match="no object: modified"):
+def test_facts_that_could_not_be_unpacked_are_refused(given: tuple[datetime, str, str]) -> None:
+    with pytest.raises(ValueError, match="not an object: modified"):
         pack(1, *given)
 
 
 @pytest.mark.parametrize("contents", [[""], ["1\x1f2\x1f3\x1f4", '{"a": 1}']])
-def test_other_contents_are_no_objects(contents: list[str]) -> None:
+def test_other_contents_are_not_objects(contents: list[str]) -> None:
     with pytest.raises(ValueError, match="not each of these items"):
         unpack_all(contents)
     with pytest.raises(ValueError, match="unpack"):

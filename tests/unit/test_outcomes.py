@@ -117,7 +117,7 @@ BY_STATUS = {
 }
 
 
-def test_the_table_here_is_the_model_that_botocore_has():
+def test_the_table_here_equals_botocores_model():
     model = Loader().load_service_model("lambda", "service-2")
     modelled = {
         error["shape"]: model["shapes"][error["shape"]]["error"]["httpStatusCode"]
@@ -135,7 +135,7 @@ def test_the_name_of_an_error_gives_its_class(name, status, kind):
 
 
 @pytest.mark.parametrize(("status", "kind"), BY_STATUS.items())
-def test_without_a_name_the_status_does(status, kind):
+def test_without_a_name_the_status_gives_the_class(status, kind):
     ended = classify(reply(status, b"<html>no</html>"))
     assert ended == ended_as(kind, f"Http.{status}", "<html>no</html>")
 
@@ -144,11 +144,11 @@ def test_without_a_name_the_status_does(status, kind):
     {"__type": "com.amazonaws.lambda#TooManyRequestsException:http://x", "message": "m"},
     {"code": "TooManyRequestsException", "Message": "m"},
 ])  # fmt: skip
-def test_the_name_is_found_in_the_body_too(body):
+def test_the_name_may_be_in_the_body(body):
     assert classify(reply(400, body)) == ended_as(THROTTLED, "TooManyRequestsException", "m")
 
 
-def test_a_throttle_says_why_and_for_how_long():
+def test_a_throttle_has_its_reason_and_wait():
     body = {"Reason": "CallerRateLimitExceeded", "message": "Rate exceeded"}
     ended = classify(reply(429, body, error_type="TooManyRequestsException", retry_after="3"))
     assert ended.message == "CallerRateLimitExceeded: Rate exceeded"
@@ -156,7 +156,7 @@ def test_a_throttle_says_why_and_for_how_long():
 
 
 @pytest.mark.parametrize("said", ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "", "1e3", "²"])
-def test_a_retry_after_that_is_no_number_of_seconds(said):
+def test_a_retry_after_that_is_not_a_number_is_ignored(said):
     assert classify(reply(429, b"{}", retry_after=said)).retry_after_s is None
 
 
@@ -164,12 +164,12 @@ def test_a_retry_after_that_is_no_number_of_seconds(said):
     ("said", "seconds"),
     [("2", 2.0), (1.5, 1.5), ("soon", None), (-1, None), ("inf", None), ([], None), (None, None)],
 )
-def test_the_wait_is_found_in_the_body_too(said, seconds):
+def test_the_wait_may_be_in_the_body(said, seconds):
     assert classify(reply(429, {"retryAfterSeconds": said})).retry_after_s == seconds
 
 
 @pytest.mark.parametrize("body", [b"null", b"", b"{}", b"<html>", b'{"errorMessage":"x"}', b"\xff"])
-def test_a_return_is_success_whatever_it_returns(body):
+def test_any_return_value_is_a_success(body):
     assert classify(reply(200, body)) == ended_as(Outcome.SUCCEEDED)
 
 
@@ -179,7 +179,7 @@ def failed(body: object, function_error: str = "Unhandled") -> tuple[str, str]:
     return ended.error_type, ended.message
 
 
-def test_what_a_function_raises_is_a_failure_of_that_type():
+def test_an_exception_is_a_failure_of_its_type():
     body = {"errorMessage": "no such order", "errorType": "KeyError", "stackTrace": []}
     assert failed(body) == ("KeyError", "no such order")
 
@@ -227,7 +227,7 @@ def test_what_a_function_raises_is_a_failure_of_that_type():
         "Function.ResponseSizeTooLarge",
     ),
 ])  # fmt: skip
-def test_timeout_crash_and_lack_of_memory_are_told_apart(body, error_type):
+def test_timeout_crash_and_out_of_memory_are_distinguished(body, error_type):
     assert failed(body)[0] == error_type
 
 
@@ -236,7 +236,7 @@ def test_timeout_crash_and_lack_of_memory_are_told_apart(body, error_type):
     f"RequestId: {REQUEST_ID} Error: Runtime exited with error: signal: killed",
     "TooManyRequestsException: Rate Exceeded.",
 ])  # fmt: skip
-def test_the_message_of_a_function_decides_nothing(message):
+def test_the_message_of_a_function_does_not_decide_its_class(message):
     assert failed({"errorType": "Exception", "errorMessage": message})[0] == "Exception"
 
 
@@ -244,7 +244,7 @@ def test_the_message_of_a_function_decides_nothing(message):
     "message",
     ["my own Task timed out after 3.00 seconds", f"x {REQUEST_ID} Task timed out after 3 seconds!"],
 )
-def test_only_lambdas_own_words_stand_for_a_missing_type(message):
+def test_only_lambdas_own_messages_replace_a_missing_type(message):
     assert failed({"errorMessage": message})[0] == "Unhandled"
 
 
@@ -270,24 +270,24 @@ def test_a_failure_has_a_cause(error_type, function_error, cause):
     ("error_type", "done"),
     [
         ("Function.ResponseSizeTooLarge", True),
-        # A handler that is a coroutine ends so, too, and has done nothing.
+        # A coroutine as the handler ends like this too, and has done nothing.
         ("Runtime.MarshalError", False),
         ("Sandbox.Timedout", False),
     ],
 )
-def test_of_an_answer_that_is_too_large_it_is_certain_that_the_work_is_done(error_type, done):
+def test_a_response_too_large_for_lambda_means_the_work_is_done(error_type, done):
     body = json.dumps({"errorType": error_type, "errorMessage": "m"}).encode()
     assert classify(reply(200, body, function_error="Unhandled")).done is done
 
 
-def test_a_success_with_a_longer_answer_than_is_read_is_work_that_is_done():
+def test_a_success_with_a_response_too_long_to_read_is_done():
     ended = classify(reply(200, b"")._replace(cut=True))
     assert (ended.kind, ended.error_type, ended.cause, ended.done) == (
         Outcome.FAILED, "Answer.TooLong", "answer_lost", True,
     )  # fmt: skip
 
 
-def test_an_error_that_cannot_be_read_has_a_cause_too():
+def test_an_unreadable_error_has_a_cause():
     assert classify(reply(200, b"<html>", function_error="Unhandled")).cause == "unhandled"
     assert classify(reply(429, b"{}")).cause == classify(reply(200, b"null")).cause == ""
 
@@ -295,28 +295,28 @@ def test_an_error_that_cannot_be_read_has_a_cause_too():
 @pytest.mark.parametrize("body", [
     b"not json", b'"text"', b"[1]", b"null", b"\xff\xfe", b"[" * 100_000, b"9" * 10_000,
 ])  # fmt: skip
-def test_an_error_that_cannot_be_read_is_still_an_error(body):
+def test_an_unreadable_error_is_an_error(body):
     error_type, message = failed(body, "Handled")
     assert error_type == "Handled"
     assert message == body.decode("utf-8", "replace")[:MAX_MESSAGE_CHARS]
 
 
 @pytest.mark.parametrize("value", [None, 5, ["a"], {}, ""])
-def test_fields_of_a_wrong_type_are_as_if_missing(value):
+def test_fields_of_a_wrong_type_count_as_missing(value):
     assert failed({"errorType": value, "errorMessage": value}) == ("Unhandled", "")
 
 
-def test_no_answer_to_what_was_sent_is_unknown():
+def test_a_sent_call_without_a_response_is_unknown():
     ended = classify(NoReply(7, sent=True, error="reset by peer"))
     assert ended == Ending(UNKNOWN, "Call.NoAnswer", "reset by peer")
 
 
-def test_what_never_left_may_simply_go_again():
+def test_a_call_that_was_not_sent_is_sent_again():
     ended = classify(NoReply(7, sent=False, error="connection refused"))
     assert ended == Ending(STARTING, "Call.NotSent", "connection refused")
 
 
-def test_every_class_is_spoken_of_above():
+def test_every_class_is_covered_above():
     assert {str(kind) for kind in Outcome} == {
         "succeeded", "failed", "throttled", "starting", "unknown", "misconfigured", "too_large",
     }  # fmt: skip
@@ -339,7 +339,7 @@ def test_safe_text_stays_as_it_is():
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_whatever_a_function_says_can_be_stored(text):
+def test_any_text_of_a_function_can_be_stored(text):
     error_type, message = failed({"errorType": text + "x", "errorMessage": text * 50})
     stored(error_type)
     stored(message)

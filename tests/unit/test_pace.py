@@ -1,4 +1,4 @@
-"""Pace: whether items were written as many, and as fast, as a run made calls."""
+"""Pace: whether items match a run's calls in number and speed."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ STEADY = pace_of(range(CALLS), 2.0)
 
 
 @pytest.mark.parametrize("outputs", [1, 2, 3])
-def test_outputs_keep_the_pace_of_the_calls(outputs: int) -> None:
+def test_outputs_have_the_pace_of_the_calls(outputs: int) -> None:
     times = at(*(call + 1.5 for call in range(CALLS) for _ in range(outputs)))
     assert keeps_pace(times, STEADY)
 
@@ -43,11 +43,11 @@ def test_outputs_keep_the_pace_of_the_calls(outputs: int) -> None:
         pytest.param([1.0] * 19, id="too few"),
     ],
 )
-def test_what_people_write_has_another_pace(seconds: list[float]) -> None:
+def test_uploads_by_others_have_another_pace(seconds: list[float]) -> None:
     assert not keeps_pace(at(*seconds), STEADY)
 
 
-def test_the_pace_of_a_short_run_tells_nothing() -> None:
+def test_the_pace_of_a_short_run_proves_nothing() -> None:
     short = pace_of([call / 10 for call in range(CALLS)], 2.0)
     assert not keeps_pace(at(*(call / 10 for call in range(CALLS))), short)
     long_calls = pace_of(range(CALLS), 150.0)
@@ -55,9 +55,7 @@ def test_the_pace_of_a_short_run_tells_nothing() -> None:
 
 
 @given(st.lists(st.floats(0, 600), min_size=40, max_size=400), st.floats(0, 5))
-def test_whatever_the_pace_of_the_calls_their_outputs_keep_it(
-    sent: list[float], took: float
-) -> None:
+def test_outputs_match_any_pace_of_calls(sent: list[float], took: float) -> None:
     made = pace_of(sent, took)
     span = made.ended[-1] - made.sent[0]
     expected = span >= timedelta(seconds=6 * (took + 12))
@@ -78,19 +76,19 @@ def test_whatever_the_pace_of_the_calls_their_outputs_keep_it(
         (19, 19, 19, False),
     ],
 )
-def test_outputs_are_as_many_as_calls_or_a_few_times_as_many(
+def test_outputs_number_one_to_a_few_per_call(
     items: int, calls: int, carried: int, *, same: bool
 ) -> None:
     calling = Calling(1, BEGAN, BEGAN, calls, carried)
     assert is_multiple(items, calling, slack=SLACK) is same
 
 
-def test_a_time_stands_out_only_against_a_time_without_calls() -> None:
+def test_a_pace_is_only_compared_with_a_time_without_calls() -> None:
     calling = Calling(1, BEGAN, BEGAN + timedelta(minutes=10), CALLS, CALLS)
     within, day = at(*range(CALLS)), BEGAN + timedelta(days=1)
     outside = at(*range(1_000, 86_000, 100))
     assert stands_out(within, calling, day)
     assert stands_out([*within, *outside], calling, day), "new originals come all day"
     steady = at(*range(0, 86_000, 10))
-    assert not stands_out(steady, calling, day), "as many come at any other time"
+    assert not stands_out(steady, calling, day), "the same number come at any other time"
     assert not stands_out(within, calling, BEGAN + timedelta(minutes=15)), "it called all the time"

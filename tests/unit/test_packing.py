@@ -1,4 +1,4 @@
-"""Packing by count, bytes and caps; bisecting down to the poison."""
+"""Packing by count, bytes and caps, and bisecting down to the poison."""
 
 import math
 from collections import deque
@@ -23,34 +23,34 @@ def bytes_of(call: range, record_sizes: list[int]) -> int:
     return OVERHEAD + sum(record_sizes[position] for position in call) + len(call) - 1
 
 
-def test_by_count() -> None:
+def test_calls_are_filled_by_count() -> None:
     packed = pack([1] * 7, overhead=2, max_items=3)
     assert packed == Packing((range(3), range(3, 6), range(6, 7)), ())
 
 
-def test_by_bytes_to_the_last_one() -> None:
+def test_calls_are_filled_to_the_last_byte() -> None:
     # 4 + 22 + 1 + 23 = 50
     assert pack([22, 23], overhead=4, max_items=9, max_bytes=50).calls == (range(2),)
     assert pack([22, 24], overhead=4, max_items=9, max_bytes=50).calls == (range(1), range(1, 2))
 
 
-def test_the_limit_is_lambdas() -> None:
+def test_the_payload_limit_is_lambdas() -> None:
     assert MAX_REQUEST_BYTES == 6 * 1024 * 1024
     fits = MAX_REQUEST_BYTES - 14
     assert pack([fits], overhead=14, max_items=1) == Packing((range(1),), ())
     assert pack([fits + 1], overhead=14, max_items=1) == Packing((), (0,))
 
 
-def test_a_record_too_large_is_told_and_its_neighbours_travel() -> None:
+def test_a_record_too_large_is_reported_and_its_neighbours_are_packed() -> None:
     packed = pack([1, 99, 1, 1], overhead=0, max_items=9, max_bytes=50)
     assert packed == Packing((range(1), range(2, 4)), (1,))
 
 
-def test_nothing_to_pack() -> None:
+def test_no_records_make_no_calls() -> None:
     assert pack([], overhead=14, max_items=10) == Packing((), ())
 
 
-def test_caps_hold_for_every_call_their_items_travel_in() -> None:
+def test_a_cap_holds_for_every_call_with_its_item() -> None:
     packed = pack([1] * 8, overhead=0, max_items=9, call_caps=[None, None, 2, 2, 2, None, 1, None])
     assert packed.calls == (range(2), range(2, 4), range(4, 6), range(6, 7), range(7, 8))
 
@@ -63,7 +63,7 @@ def test_caps_hold_for_every_call_their_items_travel_in() -> None:
         ({"max_items": 5, "call_caps": [1]}, "1 call_caps for 2 sizes"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], said: str) -> None:
+def test_impossible_limits_are_refused(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         pack([1, 1], overhead=0, **arguments)
 
@@ -116,7 +116,7 @@ def test_one_item_has_no_halves(count: int) -> None:
 
 
 @given(st.integers(2, 300), st.data())
-def test_poison_stands_alone_after_few_extra_calls(count: int, data: st.DataObject) -> None:
+def test_poison_is_isolated_with_few_extra_calls(count: int, data: st.DataObject) -> None:
     poison = data.draw(st.sets(st.integers(0, count - 1), min_size=1, max_size=4))
     calls, queue, alone = 0, deque([list(range(count))]), set()
     while queue:
@@ -133,8 +133,8 @@ def test_poison_stands_alone_after_few_extra_calls(count: int, data: st.DataObje
 
 
 @given(st.integers(2, 300), st.data())
-def test_caps_alone_lead_to_the_poison_as_well(count: int, data: st.DataObject) -> None:
-    """Items that come back from the state, packed by their caps, need no more calls than halves."""
+def test_caps_alone_isolate_the_poison(count: int, data: st.DataObject) -> None:
+    """Items that are loaded again and packed by their caps need no more calls than bisecting."""
     poison = data.draw(st.integers(0, count - 1))
     call_caps: list[int | None] = [None] * count
     left, calls = list(range(count)), 0

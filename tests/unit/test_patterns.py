@@ -1,4 +1,4 @@
-"""Event patterns: each operator of EventBridge and SNS, and what is refused."""
+"""Event patterns: each operator of EventBridge and SNS, and the refused ones."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ EVENT = {
         ({"$or": [{"source": ["aws.ec2"]}, {"tags": ["green"]}]}, False),
     ],
 )
-def test_what_matches(pattern: dict[str, Any], matches: bool) -> None:  # noqa: FBT001  a parameter
+def test_patterns_match_as_documented(pattern: dict[str, Any], matches: bool) -> None:  # noqa: FBT001  a parameter
     assert compile_pattern(pattern)(EVENT) is matches
 
 
@@ -100,8 +100,8 @@ ORDER = {
     "event": "order_placed",
     "price_usd": 210.75,
 }
-# What https://aws.amazon.com/blogs/compute/introducing-payload-based-message-filtering-for-amazon-sns
-# filters: an event of S3.
+# The S3 event that this post filters:
+# https://aws.amazon.com/blogs/compute/introducing-payload-based-message-filtering-for-amazon-sns
 UPLOAD = {
     "Records": [
         {
@@ -167,7 +167,7 @@ def test_the_policies_that_sns_documents(
         ({"detail": {"bucket": {"name": ["c"]}, "object": {"key": ["k"]}}}, False),
     ],
 )
-def test_of_an_event_known_in_part_it_is_told_whether_it_may_match(
+def test_a_partly_known_event_may_match(
     pattern: dict[str, Any],
     may: bool,  # noqa: FBT001  a parameter
 ) -> None:
@@ -189,7 +189,7 @@ def test_of_an_event_known_in_part_it_is_told_whether_it_may_match(
         ({"$or": ["x"]}, "in '$or'"),
     ],
 )
-def test_what_is_not_understood_is_refused(pattern: dict[str, Any], said: str) -> None:
+def test_unknown_operators_are_refused(pattern: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         compile_pattern(pattern)
     assert str(caught.value).startswith("event: the trigger's pattern has")

@@ -1,4 +1,4 @@
-"""Portions: each item of a batch is in one, and none is larger than it must be."""
+"""Portions: each item of a batch is in one, and each is as small as possible."""
 
 from itertools import pairwise
 
@@ -23,9 +23,7 @@ def test_each_item_is_in_one_portion(sizes: list[int], of: int, step: int) -> No
 
 
 @given(sizes, st.integers(1, 5))
-def test_no_portion_is_larger_than_it_may_be_nor_smaller_than_it_must(
-    sizes: list[int], of: int
-) -> None:
+def test_portions_are_neither_too_large_nor_too_small(sizes: list[int], of: int) -> None:
     divided = divide(range(len(sizes)), sizes, of=of)
     for one in divided:
         assert one.items == 1 or sum(sizes[one.first_seq : one.last_seq + 1]) <= PORTION_BYTES
@@ -36,7 +34,7 @@ def test_no_portion_is_larger_than_it_may_be_nor_smaller_than_it_must(
         assert sum(sizes[one.first_seq : further]) > PORTION_BYTES or further > len(sizes)
 
 
-def test_calls_are_not_smaller_because_a_portion_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_portion_makes_no_call_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portions, "PORTION_BYTES", 10)
     assert divide(range(20), [1] * 20, of=3) == [
         Portion(0, 8, 9),

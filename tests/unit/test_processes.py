@@ -1,4 +1,4 @@
-"""The names of processes, by which another task can tell whether a holder lives."""
+"""The names of processes, by which another task finds out whether a holder is alive."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def _portable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @contextmanager
 def holding(*before: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Have another process live; yield how it names itself."""
+    """Start another process; yield the name that it gives itself."""
     with subprocess.Popen(  # noqa: S603  our own code
         [*before, sys.executable, "-c", _SAY_NAME],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_PATHS,
@@ -40,12 +40,12 @@ def holding(*before: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         process.kill()
 
 
-def test_a_process_that_lives_is_not_dead() -> None:
+def test_a_live_process_is_not_dead() -> None:
     assert not is_dead(own_name())
-    assert own_name().startswith(f"{socket.gethostname()} "), "people know it by this"
+    assert own_name().startswith(f"{socket.gethostname()} "), "this is the readable part"
 
 
-def test_one_that_is_gone_is_dead_also_when_another_has_its_pid() -> None:
+def test_a_process_is_dead_even_if_its_pid_was_reused() -> None:
     place, pid, started_at = own_name().rsplit(":", 2)
     assert is_dead(f"{place}:{pid}:{float(started_at) - 1:g}")
     gone = subprocess.Popen([sys.executable, "-c", ""])
@@ -82,7 +82,7 @@ time.sleep(600)
 @pytest.mark.parametrize("way", ["die_with_parent", "_watch_parent"])
 def test_a_task_dies_with_its_parent(way: str, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.params["_portable"] == "by psutil":
-        pytest.skip("it asks for no names")
+        pytest.skip("it does not use names")
     with subprocess.Popen(  # noqa: S603  our own code
         [sys.executable, "-c", _BEGET, _FOLLOW, way], stdout=subprocess.PIPE, text=True, env=_PATHS
     ) as parent:
@@ -94,7 +94,7 @@ def test_a_task_dies_with_its_parent(way: str, request: pytest.FixtureRequest) -
         assert left == []
 
 
-def test_of_another_boot_or_namespace_nothing_is_known() -> None:
+def test_processes_of_another_boot_or_namespace_are_unknown() -> None:
     named, pid, _ = own_name().rsplit(":", 2)
     assert not is_dead(f"{named}1:{pid}:1")
 
@@ -103,9 +103,9 @@ def test_in_another_namespace_of_one_hostname_a_live_holder_is_not_dead(
     request: pytest.FixtureRequest,
 ) -> None:
     if request.node.callspec.params["_portable"] == "by psutil":
-        pytest.skip("there are no namespaces but on Linux")
+        pytest.skip("only Linux has namespaces")
     if subprocess.run([*_NAMESPACE, "true"], check=False, capture_output=True).returncode:  # noqa: S603
-        pytest.skip("no namespace of pids may be made here")
+        pytest.skip("PID namespaces are not allowed here")
 
     def ask(holder: str, *before: str) -> str:
         asked = [*before, sys.executable, "-c", _SAY_DEAD, holder]
@@ -118,8 +118,8 @@ def test_in_another_namespace_of_one_hostname_a_live_holder_is_not_dead(
         assert inside.startswith(f"{socket.gethostname()} ")
         assert ask(inside, *_NAMESPACE) == "False"
         assert ask(inside) == "False"
-    with holding() as (beside, process):
-        assert ask(beside) == "False"
+    with holding() as (other, process):
+        assert ask(other) == "False"
         process.kill()
         process.wait()
-        assert ask(beside) == "True"
+        assert ask(other) == "True"

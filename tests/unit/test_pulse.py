@@ -1,4 +1,4 @@
-"""The pulse of a task: slices of the run's time, whose sums are all that it saw."""
+"""The pulse of a task: slices of the run's time that add up to all it saw."""
 
 from collections import Counter
 from math import inf
@@ -6,22 +6,22 @@ from math import inf
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from retrofill.engine.progress import Progress, Seen
+from retrofill.engine.progress import Progress, Settled
 from retrofill.engine.pulse import Pulse, rung_of, slice_at
 from retrofill.model.calls import EndedCall, Settlement, Span
 from retrofill.model.pulse import Slice
 
 
 class Task:
-    """A task that has seen something, and its pulse."""
+    """A task with its counts and its pulse."""
 
     def __init__(self, *, now: float) -> None:
         self.calls = self.succeeded = 0
         self.troubles = Counter[str]()
-        self.pulse = Pulse(self.seen, now=now)
+        self.pulse = Pulse(self.total, now=now)
 
-    def seen(self) -> Seen:
-        return Seen(Counter(succeeded=self.calls), self.troubles.copy(), self.succeeded)
+    def total(self) -> Settled:
+        return Settled(Counter(succeeded=self.calls), self.troubles.copy(), self.succeeded)
 
 
 @pytest.mark.parametrize(
@@ -43,15 +43,15 @@ def test_every_second_is_in_one_slice(age_s: float) -> None:
 
 
 @given(st.floats(0, 1_000))
-def test_a_rung_holds_durations_that_differ_by_a_fifth_at_most(took_s: float) -> None:
+def test_durations_in_one_bucket_differ_by_a_fifth_at_most(took_s: float) -> None:
     rung = rung_of(took_s)
     least, most = (2 ** ((rung - 1) / 4), 2 ** (rung / 4)) if rung else (0, 1)
     assert least * (1 - 1e-9) <= took_s * 1000 <= most * (1 + 1e-9)
 
 
-def test_what_is_seen_goes_into_the_slice_in_which_it_is_seen() -> None:
+def test_an_observation_goes_into_the_slice_of_its_time() -> None:
     task = Task(now=100.0)
-    task.pulse.tell(3.0, 50, asked_at=100.0)
+    task.pulse.adopt(3.0, 50, asked_at=100.0)
     task.calls, task.succeeded = 10, 20
     task.pulse.took(0.05)
     task.pulse.tick(101.0, 4)
@@ -63,15 +63,15 @@ def test_what_is_seen_goes_into_the_slice_in_which_it_is_seen() -> None:
         0, 5, 13, 20, 0, {"timed_out": 3}, 6.0, 50, [0] * rung_of(0.05) + [1]
     )  # fmt: skip
     task.calls += 1
-    task.pulse.tell(8.0, 25, asked_at=105.0)
+    task.pulse.adopt(8.0, 25, asked_at=105.0)
     (second,) = task.pulse.take_all(105.0, 1)
     assert (second.second, second.calls, second.troubles, second.most_in_flight) == (5, 1, {}, 25)
     assert task.pulse.take() == []
 
 
-def test_a_slice_in_which_nothing_happened_is_none() -> None:
+def test_a_slice_without_events_is_not_written() -> None:
     task = Task(now=0.0)
-    task.pulse.tell(0.0, 5, asked_at=0.0)
+    task.pulse.adopt(0.0, 5, asked_at=0.0)
     task.pulse.tick(60.0, 0)
     assert task.pulse.take_all(61.0, 0) == []
 
@@ -79,33 +79,33 @@ def test_a_slice_in_which_nothing_happened_is_none() -> None:
 @given(
     st.lists(st.tuples(st.floats(0.001, 30), st.floats(-0.5, 0), st.integers(0, 9)), max_size=60)
 )
-def test_slices_follow_each_other_and_their_sums_are_all_that_was_seen(
+def test_slices_are_consecutive_and_add_up_to_everything_seen(
     turns: list[tuple[float, float, int]],
 ) -> None:
-    """Whenever the task looks, and however late it is told how old its run is."""
+    """This holds whenever the task looks, and however late it learns the run's age."""
     task, now, opened_at = Task(now=10.0), 10.0, 3.0
-    told: list[Slice] = []
+    taken: list[Slice] = []
     for passed_s, late_s, calls in turns:
         now += passed_s
         task.pulse.tick(now, calls)
-        told += task.pulse.take()
-        task.pulse.tell(now - late_s - opened_at, 9, asked_at=now)
+        taken += task.pulse.take()
+        task.pulse.adopt(now - late_s - opened_at, 9, asked_at=now)
         task.calls += calls
         for _ in range(calls):
             task.pulse.took(passed_s)
-    told += task.pulse.take_all(now, 0)
-    seconds = [one.second for one in told]
+    taken += task.pulse.take_all(now, 0)
+    seconds = [one.second for one in taken]
     assert seconds == sorted(set(seconds))
-    assert sum(one.calls for one in told) == task.calls
-    assert sum(sum(one.latency) for one in told) == task.calls
-    assert all(one.second + one.seconds <= now - opened_at + 600.5 for one in told)
-    assert sum(one.call_seconds for one in told) < inf
+    assert sum(one.calls for one in taken) == task.calls
+    assert sum(sum(one.latency) for one in taken) == task.calls
+    assert all(one.second + one.seconds <= now - opened_at + 600.5 for one in taken)
+    assert sum(one.call_seconds for one in taken) < inf
 
 
-def test_no_slice_comes_twice_when_the_run_is_told_to_be_younger() -> None:
+def test_no_slice_repeats_if_the_run_turns_out_younger() -> None:
     task = Task(now=100.0)
-    task.pulse.tell(3.0, 9, asked_at=100.0)
-    task.pulse.tell(2.5, 9, asked_at=100.0)
+    task.pulse.adopt(3.0, 9, asked_at=100.0)
+    task.pulse.adopt(2.5, 9, asked_at=100.0)
     for now in (102.0, 102.1, 102.5, 102.6, 107.6):
         task.calls += 1
         task.pulse.tick(now, 1)
@@ -113,7 +113,7 @@ def test_no_slice_comes_twice_when_the_run_is_told_to_be_younger() -> None:
     assert [one.second for one in task.pulse.take_all(107.7, 1)] == [10]
 
 
-def test_progress_tells_troubles_by_cause_or_by_outcome() -> None:
+def test_progress_names_troubles_by_cause_or_outcome() -> None:
     progress = Progress(9, now=0.0)
     ended = [
         EndedCall(1, "succeeded"),
@@ -122,7 +122,7 @@ def test_progress_tells_troubles_by_cause_or_by_outcome() -> None:
         EndedCall(4, "throttled"),
     ]
     progress.settled(Settlement(ended=ended, succeeded=[(Span(1, 5), 1)]))
-    seen = progress.seen
+    seen = progress.total
     assert seen.outcomes == {"succeeded": 1, "failed": 2, "throttled": 1}
     assert seen.troubles == {"timed_out": 1, "failed": 1, "throttled": 1}
     assert (seen.succeeded, seen.quarantined) == (5, 0)

@@ -1,4 +1,4 @@
-"""How a value is shown: short, and of a URL only its scheme."""
+"""How values are shown: cut short, and of a URL only the scheme."""
 
 import pytest
 from retrofill.config import params_for
@@ -25,7 +25,7 @@ from retrofill.model.quoting import quoted
         ("s3://my-photos/in/", "'s3://my-photos/in/'"),
     ],
 )
-def test_a_value_is_shown_without_what_may_be_secret(value: object, shown: str) -> None:
+def test_a_value_is_shown_without_possible_secrets(value: object, shown: str) -> None:
     assert quoted(value) == shown
 
 
@@ -46,7 +46,7 @@ FIELDS = [
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("text", ["https://user:hidden@host/hidden", "{{ conn.x.password }}"])
-def test_what_is_no_name_is_refused_and_not_repeated(field: str, text: str) -> None:
+def test_a_bad_name_is_refused_and_not_repeated(field: str, text: str) -> None:
     params = {"bucket": "my-photos", "prefix": "in/", "function": "f", field: text}
     with pytest.raises(ConfigError) as found:
         params_for("s3").config(params)
@@ -68,6 +68,6 @@ def test_what_is_no_name_is_refused_and_not_repeated(field: str, text: str) -> N
         ("aws_conn_id", "aws_default"),
     ],
 )
-def test_what_is_right_is_taken(field: str, text: str) -> None:
+def test_good_names_are_taken(field: str, text: str) -> None:
     params = {"bucket": "my-photos", "prefix": "in/", "function": "f", field: text}
     assert params_for("s3").config(params)

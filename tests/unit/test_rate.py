@@ -1,4 +1,4 @@
-"""The limit on calls per second, in simulated time."""
+"""The limit of calls per second, in simulated time."""
 
 import math
 from bisect import bisect_left
@@ -8,7 +8,7 @@ from retrofill.engine.rate import BURST_S, RateLimit
 
 
 def starts(limit: RateLimit, seconds: float, step: float = 0.003) -> list[float]:
-    """Start whatever may start, every few milliseconds; return when each call started."""
+    """Start every allowed call, looking every few milliseconds; return each start time."""
     times: list[float] = []
     now = 0.0
     while now < seconds:
@@ -34,7 +34,7 @@ def test_without_a_limit_any_number_may_start() -> None:
     assert limit.next_in(0.0) == 0
 
 
-def test_it_says_when_the_next_call_may_start() -> None:
+def test_it_knows_when_the_next_call_may_start() -> None:
     limit = RateLimit(2, now=0.0)
     limit.started(1)
     assert limit.room(9, 0.0) == 0
@@ -51,7 +51,7 @@ def test_it_can_be_changed() -> None:
     assert limit.room(10_000, 0.1) == 10_000
 
 
-def test_a_part_of_nothing_starts_nothing_until_there_is_more():
+def test_a_share_of_zero_starts_no_call_until_it_grows():
     limit = RateLimit(0.0, now=0.0)
     limit.started(limit.room(1, 0.0))
     assert (limit.room(1, 100.0), limit.next_in(100.0)) == (0, math.inf)

@@ -1,4 +1,4 @@
-"""A task that hears nothing but refusals: since when, why, and when that stops its run."""
+"""A task whose calls are all refused: since when, why, and when that stops its run."""
 
 import pytest
 from retrofill.engine.outcomes import Ending, Outcome
@@ -18,31 +18,31 @@ def heard(*ended: tuple[float, Outcome]) -> Refusals:
     return refusals
 
 
-def test_refusals_in_a_row_count_from_the_first_and_the_last_says_why() -> None:
+def test_a_series_of_refusals_starts_at_the_first_and_has_the_last_reason() -> None:
     refusals = heard((1, Outcome.THROTTLED), (2, Outcome.STARTING), (5, Outcome.THROTTLED))
-    assert refusals.standing(11) == Refused(10, "E: 5", PATIENCE_S)
+    assert refusals.report(11) == Refused(10, "E: 5", PATIENCE_S)
     assert not refusals.take_answered()
 
 
 def test_the_wait_that_a_refusal_asks_for_comes_on_top() -> None:
     refusals = heard((1, Outcome.THROTTLED))
     refusals.ended(Ending(Outcome.THROTTLED, retry_after_s=400.0), now=2)
-    refused = refusals.standing(3)
+    refused = refusals.report(3)
     assert refused is not None
     assert refused.patience_s == PATIENCE_S + 400
 
 
 @pytest.mark.parametrize("kind", sorted(set(Outcome) - {Outcome.THROTTLED, Outcome.STARTING}))
-def test_whatever_else_a_call_ends_with_it_was_let_through(kind: Outcome) -> None:
+def test_a_call_that_ends_in_any_other_way_was_let_through(kind: Outcome) -> None:
     refusals = heard((1, Outcome.THROTTLED), (2, kind))
-    assert refusals.standing(3) is None
+    assert refusals.report(3) is None
     assert [refusals.take_answered(), refusals.take_answered()] == [True, False]
 
 
-def test_while_nothing_may_be_sent_nothing_is_refused() -> None:
+def test_refusals_do_not_count_while_nothing_may_be_sent() -> None:
     refusals = heard((1, Outcome.THROTTLED))
     refusals.forget()
-    assert refusals.standing(900) is None
+    assert refusals.report(900) is None
 
 
 def stop_reason(for_s: float, answered_s: float | None = None) -> str | None:
@@ -53,12 +53,12 @@ def stop_reason(for_s: float, answered_s: float | None = None) -> str | None:
     return allot(standing, [own], totals, wanted=5, in_flight=0, refused=refused).stop_reason
 
 
-def test_a_run_of_which_every_call_is_refused_for_too_long_is_stopped() -> None:
+def test_a_run_whose_calls_are_all_refused_for_too_long_stops() -> None:
     said = "every call was refused for 6 minutes: E: why"
     assert stop_reason(PATIENCE_S) is None
     assert stop_reason(PATIENCE_S + 1) == said
     assert stop_reason(PATIENCE_S + 1, answered_s=PATIENCE_S + 1) == said
 
 
-def test_a_task_that_is_refused_while_others_get_through_goes_on() -> None:
+def test_a_refused_task_continues_while_others_get_through() -> None:
     assert stop_reason(10 * PATIENCE_S, answered_s=PATIENCE_S) is None

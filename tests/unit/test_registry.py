@@ -1,4 +1,4 @@
-"""Kinds of other packages: found by their entry points, and refused if they are not kinds."""
+"""Kinds of other packages are found by entry points; other objects are refused."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return installed
 
 
-def test_theirs_come_after_ours_by_name(install) -> None:
+def test_kinds_of_others_follow_ours_in_order_of_name(install) -> None:
     install("b = theirs_b:B\na = theirs_b:A", "theirs_b")
     found = Registry(OURS, SimpleNamespace, "retrofill.tests")
     assert [(name, kind.name) for name, kind in found.items()] == [
@@ -34,20 +34,20 @@ def test_theirs_come_after_ours_by_name(install) -> None:
     ]  # fmt: skip
 
 
-def test_nothing_is_loaded_before_it_is_asked_for(install) -> None:
+def test_kinds_are_loaded_on_first_use(install) -> None:
     install("x = theirs_c:KIND", "theirs_c", "raise RuntimeError('too early')\n")
     registry = Registry(OURS, SimpleNamespace, "retrofill.tests")
     with pytest.raises(RuntimeError, match="too early"):
         len(registry)
 
 
-def test_what_is_no_kind_is_refused(install) -> None:
+def test_other_objects_are_not_kinds(install) -> None:
     install("x = theirs_d:KIND", "theirs_d", "KIND = 'a text'\n")
     with pytest.raises(TypeError, match=r"entry point x .* is a str; give a SimpleNamespace"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 
-def test_a_name_of_ours_is_taken(install) -> None:
+def test_a_name_of_ours_cannot_be_reused(install) -> None:
     install("ours = theirs_e:KIND", "theirs_e")
     with pytest.raises(TypeError, match=r"theirs_e:KIND registers ours .*, but this name is taken"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
@@ -60,7 +60,7 @@ def test_two_packages_of_one_name_are_refused(install) -> None:
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))
 
 
-def test_another_name_than_that_of_the_kind_is_refused(install) -> None:
+def test_an_entry_point_with_another_name_than_its_kind_is_refused(install) -> None:
     install("y = theirs_h:KIND", "theirs_h")
     with pytest.raises(TypeError, match=r"theirs_h:KIND, is called 'x'; give both the same name"):
         list(Registry(OURS, SimpleNamespace, "retrofill.tests"))

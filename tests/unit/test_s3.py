@@ -1,4 +1,4 @@
-"""The S3 source: every key once, as it is; what is not called is counted; errors say what to do."""
+"""The S3 source: it lists each key once and unchanged, counts skipped ones, and explains errors."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def _keys(pages: list[Page]) -> list[str]:
     return [item.key for page in pages for item in page.items]
 
 
-# Divide as soon as there are three keys, so that small sets of keys take every path.
+# Divide from three keys on, so that small sets of keys take every path.
 _TINY = {(s3, "PEEK_KEYS"): 3, (keyspace, "KEYS_WORTH_A_RANGE"): 2}
 
 
@@ -95,7 +95,7 @@ def test_partitions_hold_every_key_once(
         there = sum(page.seen for page in source.pages(partition))
         assert (partition.seen or 0) <= there
         cursor = None
-        # A reader that stops now and then, and goes on at the cursor it kept.
+        # A reader that stops now and then, and continues at its stored cursor.
         for number, one in enumerate(source.pages(partition)):
             pages.append(one)
             cursor = one.cursor
@@ -112,7 +112,7 @@ def test_partitions_hold_every_key_once(
     assert all("\0" not in one.cursor for one in pages)
 
 
-def test_a_cursor_is_a_text_that_the_state_can_hold_whatever_the_key():
+def test_the_cursor_of_any_key_can_be_stored():
     keys = ["a", *(f"b\0{number}" for number in range(7)), "c", "d", *(f"e\0{n}" for n in range(4))]
     source = _source(FakeBucket.of(keys, page=3))
     [whole] = source.partitions(1)
@@ -129,7 +129,7 @@ def test_a_cursor_is_a_text_that_the_state_can_hold_whatever_the_key():
             assert sum(one.seen for one in rest) == len(listed) - seen
 
 
-def test_an_item_is_what_the_listing_says():
+def test_an_item_has_the_facts_of_the_listing():
     entry = Listed("photos/a b+c.jpg", size=7, modified="2026-05-06T07:08:09.010Z", etag='"abc-2"')
     [page] = _all_pages(_source(FakeBucket([entry])))
     assert page.items == [
@@ -154,7 +154,7 @@ def test_pages_follow_the_last_key_and_never_a_token():
     assert not any("continuation-token" in asked for asked in bucket.asked)
 
 
-def test_nothing_is_asked_for_behind_the_end_of_a_partition():
+def test_no_page_is_requested_after_the_end_of_a_partition():
     bucket = FakeBucket.of([f"{number:04}" for number in range(2_500)])
     whole = Partition(0, "", {"after": "", "end": "0999"})
     assert [page.seen for page in _source(bucket).pages(whole)] == [1_000]
@@ -163,7 +163,7 @@ def test_nothing_is_asked_for_behind_the_end_of_a_partition():
     assert len(bucket.asked) == 1
 
 
-def test_a_partition_is_read_on_behind_a_cursor():
+def test_a_partition_continues_after_a_cursor():
     source = _source(FakeBucket.of("abcdef"))
     [partition] = source.partitions(1)
     assert _keys(list(source.pages(partition, json.dumps("c")))) == ["d", "e", "f"]
@@ -176,7 +176,7 @@ def test_one_page_of_keys_is_one_partition_and_takes_one_request():
 
 
 @pytest.mark.parametrize("count", [0, 1, 999, 1_000])
-def test_of_one_page_of_keys_all_are_seen_filters_aside(count: int):
+def test_all_keys_of_a_page_are_seen_before_filters(count: int):
     source = _source(FakeBucket.of([f"{number:04}" for number in range(count)]), key_glob="none")
     assert [part.seen for part in source.partitions(16)] == [count]
     assert source.check() == bool(count)
@@ -197,7 +197,7 @@ def test_a_flat_prefix_of_many_keys_is_divided():
     assert max(listed) <= 30_000
 
 
-def test_an_object_that_comes_while_the_listing_goes_on_disturbs_nothing():
+def test_an_object_created_during_the_listing_disturbs_nothing():
     bucket = FakeBucket.of([f"{number:04}" for number in range(0, 6_000, 2)], page=500)
     source = _source(bucket)
     [partition] = source.partitions(1)
@@ -231,7 +231,9 @@ def test_archived_objects_are_counted_and_not_returned():
 
 
 @pytest.mark.parametrize("more", [{}, {"version": "v"}])
-def test_a_restored_object_is_an_item_and_one_being_restored_is_counted_apart(more: dict[str, str]):
+def test_a_restored_object_is_an_item_and_one_being_restored_is_counted_separately(
+    more: dict[str, str],
+):
     bucket = FakeBucket(
         Listed(f"{kept}-{restoring}", storage_class=kept, restoring=restoring, **more)
         for kept in ("GLACIER", "DEEP_ARCHIVE")
@@ -252,7 +254,7 @@ def test_a_key_of_another_prefix_refuses_the_listing():
         next(source.pages(Partition(0, "", {})))
 
 
-def test_a_key_that_is_no_text_must_begin_with_the_prefix_too():
+def test_an_unreadable_key_must_begin_with_the_prefix():
     bucket = FakeBucket.of(["in/a", "in/\udcff", "out/\udcff"])
     bucket.knows_prefix = False
     with pytest.raises(ConfigError, match="the server lists 'out/%FF'"):
@@ -266,7 +268,7 @@ def test_a_key_that_is_no_text_must_begin_with_the_prefix_too():
         (partial(quote, safe=""), "in/a/", "in/a/b", "'in%2Fa%2Fb' and 'in/a/b'"),
     ],
 )
-def test_a_server_that_spells_keys_otherwise_than_it_says_is_refused_with_both_readings(
+def test_a_server_with_the_wrong_key_encoding_is_refused_with_both_readings(
     spell: Callable[[str], str], prefix: str, key: str, read: str
 ):
     bucket = FakeBucket.of([key])
@@ -278,7 +280,7 @@ def test_a_server_that_spells_keys_otherwise_than_it_says_is_refused_with_both_r
         next(source.pages(Partition(0, "", {})))
 
 
-def test_who_pays_is_said_where_it_is_asked_for():
+def test_the_requester_pays_only_if_asked_to():
     bucket = FakeBucket.of(["a"])
     for pays in (True, False):
         client = bucket.client()
@@ -290,13 +292,13 @@ def test_who_pays_is_said_where_it_is_asked_for():
         assert bucket.sent_headers.get("x-amz-request-payer") == (b"requester" if pays else None)
 
 
-def test_what_the_filter_takes_out_is_not_counted_as_archived():
+def test_filtered_objects_are_not_counted_as_archived():
     bucket = FakeBucket([Listed("a.txt", storage_class="GLACIER"), Listed("b.jpg")])
     [page] = _all_pages(_source(bucket, key_glob="*.jpg"))
     assert (page.seen, page.left_out) == (2, {"filtered": 1})
 
 
-def test_what_the_live_trigger_would_not_send_is_filtered_wherever_it_is():
+def test_objects_that_the_live_trigger_would_not_send_are_filtered():
     bucket = FakeBucket(
         Listed(f"{kind}{ending}", storage_class=storage_class)
         for kind, storage_class in [("warm", "STANDARD"), ("cold", "GLACIER"), ("\0", "STANDARD")]
@@ -332,7 +334,7 @@ def test_sizes_are_inclusive():
     assert _keys(_all_pages(_source(bucket, min_size=1, max_size=3))) == ["1", "2", "3"]
 
 
-def test_the_window_begins_with_its_first_moment_and_ends_before_its_last():
+def test_a_window_includes_its_start_and_excludes_its_end():
     bucket = FakeBucket(
         Listed(f"{second}", modified=f"2026-01-01T00:00:0{second}.000Z") for second in range(5)
     )
@@ -346,7 +348,7 @@ def test_the_window_begins_with_its_first_moment_and_ends_before_its_last():
 _DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_what_was_modified_after_the_run_was_opened_is_counted_apart():
+def test_objects_modified_after_the_run_opened_are_counted_separately():
     bucket = FakeBucket(
         Listed(f"{second}{ending}", modified=f"2026-01-01T00:00:0{second}.000Z")
         for second in range(4)
@@ -359,10 +361,12 @@ def test_what_was_modified_after_the_run_was_opened_is_counted_apart():
     assert [item.key for item in page.later] == ["3.jpg"]
     for_an_interval = replace(window, start=_DAY)
     [page] = _all_pages(_source(bucket, window=for_an_interval, key_glob="*.jpg"))
-    assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"], "no other run may see the last"
+    assert _keys([page]) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"], (
+        "no other run may see the last one"
+    )
 
 
-def test_what_is_older_than_the_interval_is_told():
+def test_objects_older_than_the_interval_are_reported():
     bucket = FakeBucket(
         Listed(f"{hour:02}", modified=f"2026-01-01T{hour:02}:00:00.000Z") for hour in range(4)
     )
@@ -401,7 +405,7 @@ def test_pages_of_deleted_objects_alone_do_not_end_the_listing():
     assert "key-marker" in bucket.asked[-1]
 
 
-def test_a_bucket_of_many_old_versions_is_divided_as_one_without(monkeypatch: pytest.MonkeyPatch):
+def test_old_versions_do_not_change_how_a_bucket_is_divided(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(keyspace, "KEYS_WORTH_A_RANGE", 400)
     keys = [f"{number:04}" for number in range(2_000)]
     newest = [Listed(key, version="v9") for key in keys]
@@ -415,19 +419,19 @@ def test_a_bucket_of_many_old_versions_is_divided_as_one_without(monkeypatch: py
 
 
 _UNREADABLE = [
-    pytest.param(Listed("b\udcff"), id="a key that is no UTF-8"),
-    pytest.param(Listed("b", modified="yesterday"), id="a time that is none"),
+    pytest.param(Listed("b\udcff"), id="a key that is not UTF-8"),
+    pytest.param(Listed("b", modified="yesterday"), id="a time that cannot be read"),
     pytest.param(Listed("b", modified=""), id="no time"),
-    pytest.param(Listed("b", modified="0001-01-01T00:00:00Z"), id="a time before all"),
+    pytest.param(Listed("b", modified="0001-01-01T00:00:00Z"), id="a time too early"),
 ]
 
 
 @pytest.mark.parametrize("odd", _UNREADABLE)
 @pytest.mark.parametrize("page", [1, 2, 3, 1_000])
-def test_what_cannot_be_read_is_rejected_alone(odd: Listed, page: int):
+def test_only_the_unreadable_object_is_rejected(odd: Listed, page: int):
     bucket = FakeBucket([Listed("a"), odd, Listed("c"), Listed("d")], page=page)
     if page == 1:
-        # Behind which key is the next page? Nobody can tell.
+        # It is unknown after which key the next page begins.
         with pytest.raises(SourceError):
             _all_pages(_source(bucket))
         return
@@ -437,7 +441,7 @@ def test_what_cannot_be_read_is_rejected_alone(odd: Listed, page: int):
 
 
 @pytest.mark.parametrize("end", ["a", "b", "c"])
-def test_what_cannot_be_read_counts_in_the_one_partition_that_holds_it(end: str):
+def test_an_unreadable_object_counts_in_its_one_partition(end: str):
     bucket = FakeBucket([Listed("a"), Listed("b\udcff"), Listed("c")])
     source = _source(bucket)
     parts = [
@@ -448,15 +452,15 @@ def test_what_cannot_be_read_counts_in_the_one_partition_that_holds_it(end: str)
     assert sum(map(Counter, left_out), Counter()) == {"rejected": 1}
 
 
-def test_a_bucket_of_which_no_object_can_be_read_counts_them():
+def test_a_bucket_of_unreadable_objects_counts_them():
     source = _source(FakeBucket([Listed("b\udcff")]))
     seen = [part.seen for part in source.partitions(5)]
-    assert (source.check(), seen) == (False, [0]), "else its survey would have to show some"
+    assert (source.check(), seen) == (False, [0]), "otherwise its survey would have to show some"
     [page] = _all_pages(source)
     assert (page.items, page.left_out) == ([], {"rejected": 1})
 
 
-def test_an_answer_without_any_object_that_can_be_read_is_no_listing():
+def test_a_response_without_any_readable_object_is_not_a_listing():
     with pytest.raises(SourceError, match="not a listing"):
         _all_pages(_source(FakeBucket([Listed("a", modified=""), Listed("b", modified="")])))
 
@@ -498,7 +502,9 @@ def _error(code: str, message: str = "m") -> str:
         (400, "InvalidArgument", {}, "InvalidArgument"),
     ],
 )
-def test_what_a_person_must_change(status: int, code: str, headers: dict[str, str], says: str):
+def test_permanent_errors_say_what_to_change(
+    status: int, code: str, headers: dict[str, str], says: str
+):
     bucket = FakeBucket([])
     bucket.status, bucket.error, bucket.headers = status, _error(code), headers
     with pytest.raises(ConfigError, match=says) as caught:
@@ -506,14 +512,14 @@ def test_what_a_person_must_change(status: int, code: str, headers: dict[str, st
     assert str(caught.value).startswith("bucket: ")
 
 
-def test_credentials_that_are_not_accepted_are_no_missing_permission():
+def test_rejected_credentials_are_not_a_missing_permission():
     bucket = FakeBucket([])
     bucket.status, bucket.error = 403, _error("InvalidAccessKeyId")
     with pytest.raises(ConfigError, match="aws_conn_id: its credentials are not accepted"):
         _source(bucket).check()
 
 
-def test_the_permission_named_is_the_one_that_listing_versions_takes():
+def test_listing_versions_names_its_own_permission():
     bucket = FakeBucket([])
     bucket.status, bucket.error = 403, _error("AccessDenied")
     with pytest.raises(ConfigError, match="s3:ListBucketVersions"):
@@ -532,7 +538,7 @@ def test_a_bucket_that_answers_from_another_region_is_refused():
 @pytest.mark.parametrize(
     ("status", "code"), [(200, "InternalError"), (503, "SlowDown"), (500, "InternalError")]
 )
-def test_what_another_try_may_mend(status: int, code: str):
+def test_temporary_errors_are_retried(status: int, code: str):
     bucket = FakeBucket([])
     source = _source(bucket)
     [partition] = source.partitions(1)
@@ -541,14 +547,14 @@ def test_what_another_try_may_mend(status: int, code: str):
         list(source.pages(partition))
 
 
-def test_no_answer_is_worth_another_try():
+def test_a_missing_response_is_retried():
     bucket = FakeBucket([])
     bucket.failure = EndpointConnectionError(endpoint_url="http://s3.test")
     with pytest.raises(SourceError, match="could not be listed"):
         _source(bucket).check()
 
 
-def test_no_credentials_are_a_persons_to_give():
+def test_missing_credentials_are_a_permanent_error():
     bucket = FakeBucket([])
     bucket.failure = NoCredentialsError()
     with pytest.raises(ConfigError, match="aws_conn_id"):
@@ -599,7 +605,7 @@ def test_keys_out_of_order_are_an_error():
         b"<ListBucketResult><EncodingType>url</EncodingType><Contents><Key>%FF</Key></Contents></ListBucketResult>",
     ],
 )
-def test_an_answer_that_is_no_listing_is_worth_another_try(body: bytes):
+def test_a_response_that_is_not_a_listing_is_retried(body: bytes):
     with pytest.raises(SourceError, match="not a listing"):
         read_rows(body)
 

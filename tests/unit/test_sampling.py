@@ -10,7 +10,7 @@ from retrofill.engine.sampling import choose, systematic
 
 
 class Begin:
-    """Chance that begins where a test says."""
+    """A random source that starts where a test says."""
 
     def __init__(self, begin: int) -> None:
         self._begin = begin
@@ -34,7 +34,7 @@ def test_each_place_is_as_likely_as_any_other(of: int, take: int) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9)), min_size=1), st.integers(0, 200))
-def test_as_many_are_chosen_as_are_wanted_and_each_once(
+def test_the_wanted_number_is_chosen_without_repeats(
     items: list[tuple[float, float]], take: int
 ) -> None:
     columns = [range(len(items)), *zip(*items, strict=True)]

@@ -1,4 +1,4 @@
-"""Scanners: the rows that the standard modules read, at the bytes where they stand, from any."""
+"""Scanners read the rows that Python's modules read, with byte offsets, and resume from any."""
 
 import csv
 import gzip
@@ -27,7 +27,7 @@ ODD = ["", " ", '"', '""', ",", ";", "\t", "|", "\n", "\r\n", "\r", "é", "\ufef
        "\u0a00", "\x85", "\u2028", "\0", "'", "\\"]  # fmt: skip
 FIELD = st.lists(st.sampled_from(ODD) | st.text(max_size=3), max_size=4).map("".join)
 CHUNKS = st.sampled_from([1, 2, 3, 7, 64, 1_000_000])
-# Surrogates alone are no text, and no encoding has them.
+# Lone surrogates are not text; no encoding has them.
 TEXT = FIELD.filter(lambda text: not any("\ud800" <= char <= "\udfff" for char in text))
 
 
@@ -62,7 +62,7 @@ def resumed(scanner: Scanner, head: Head, content: bytes, after: Row | Malformed
     rows=[["a\u0a0a", '"\r\n']], delimiter=",", ending="\n", last=False, encoding="utf-16-be",
     marked=True, chunk=1,
 )  # fmt: skip
-def test_csv_rows_are_those_that_were_written_at_their_bytes(
+def test_csv_rows_are_read_with_their_byte_offsets(
     *, rows: list[list[str]], delimiter: str, ending: str, last: bool, encoding: str, marked: bool,
     chunk: int,
 ):  # fmt: skip
@@ -99,9 +99,7 @@ def test_csv_rows_are_those_that_were_written_at_their_bytes(
     content=st.lists(st.sampled_from([*ODD, "a", "b,c", "\n", "\n"]), max_size=40).map("".join),
     chunk=CHUNKS,
 )
-def test_any_csv_text_is_read_as_strict_csv_reads_it_up_to_the_first_mistake(
-    content: str, chunk: int
-):
+def test_csv_is_read_like_by_the_strict_module_up_to_the_first_mistake(content: str, chunk: int):
     expected: list[list[str]] = []
     strict = csv.reader(io.StringIO(content, newline="\n"), strict=True)
     broken = False
@@ -144,7 +142,7 @@ JSON = st.recursive(
     encoding=st.sampled_from(["utf-8", "utf-16-le", "utf-16-be"]),
     chunk=CHUNKS,
 )  # fmt: skip
-def test_json_lines_are_kept_as_they_stand(
+def test_json_lines_are_kept_unchanged(
     *, lines: list[tuple[Any, bool, str]], blank: str, ending: str, last: bool, encoding: str,
     chunk: int,
 ):  # fmt: skip
@@ -183,7 +181,7 @@ def test_json_lines_are_kept_as_they_stand(
         (b"[" * 100_000, "it is nested too deeply"),
     ],
 )
-def test_what_is_no_json_is_malformed_and_its_neighbours_are_read(line: bytes, why: str):
+def test_a_line_that_is_not_json_is_malformed_and_its_neighbours_are_read(line: bytes, why: str):
     scanner = JsonLinesScanner(encoding=UTF8)
     _, [before, bad, behind] = read(scanner, b'{"b":1}\n' + line + b'\n{"c":1e400}')
     assert isinstance(before, Row)
@@ -239,7 +237,7 @@ def test_a_malformed_csv_row_is_reported_and_its_neighbours_are_read(lines: byte
         (b'"3\n' + b"x" * 200 + b'"\n5,6\n', "it is longer than 100 bytes"),
     ],
 )
-def test_an_open_quote_ends_the_reading_where_its_row_begins(rest: bytes, why: str):
+def test_an_open_quote_ends_the_file_at_the_start_of_its_row(rest: bytes, why: str):
     scanner = CsvScanner(encoding=UTF8, longest_row=100)
     _, [_, bad] = read(scanner, b"a,b\n1,2\n" + rest)
     assert isinstance(bad, Malformed)
@@ -309,19 +307,19 @@ def test_all_members_of_a_gzip_file_are_read(
 
 
 @pytest.mark.parametrize("cut", [1, 10, 40])
-def test_a_gzip_file_that_is_cut_off_is_an_error(cut: int):
+def test_a_truncated_gzip_file_is_an_error(cut: int):
     stored = gzip.compress(b"a\n" * 50) + gzip.compress(bytes(range(256)))
     with pytest.raises(CorruptFile, match="cut off"):
         list(gunzip([stored[:-cut]]))
 
 
-def test_what_is_behind_a_gzip_file_is_an_error():
+def test_data_after_a_gzip_file_is_an_error():
     with pytest.raises(CorruptFile, match="damaged"):
         list(gunzip([gzip.compress(b"a"), b"garbage"]))
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_lines_of_every_encoding_end_where_they_end(encoding: str):
+def test_lines_end_correctly_in_every_encoding(encoding: str):
     chars = "".join(map(chr, range(0x20, 0x3100))) + "漢字"
     text = chars.encode(encoding, "ignore").decode(encoding)
     lines = [f"{char}\n".encode(encoding) for char in text]
@@ -405,7 +403,7 @@ def test_a_bomb_is_read_piece_by_piece():
         ("x.csv", b"", "CSV with a header, comma as delimiter, UTF-8"),
     ],
 )
-def test_what_a_file_is_is_recognised_and_said(name: str, content: bytes, words: str):
+def test_the_format_of_a_file_is_recognised_and_shown(name: str, content: bytes, words: str):
     found = recognise(name, in_chunks(content, 7), Asked())
     assert words.lower() in found.words.lower()
     assert found.gzip == content.startswith(b"\x1f\x8b")
@@ -425,13 +423,13 @@ def test_a_file_that_cannot_be_read_is_refused(content: bytes, why: str):
         recognise("x", [content], Asked())
 
 
-def test_an_encoding_that_is_named_is_taken():
+def test_a_given_encoding_is_used():
     found = recognise("x.csv", ["a\n€\n".encode("cp1252")], Asked(encoding="cp1252"))
     head, [row] = read(found.scanner, "a\n€\n".encode("cp1252"))
     assert json.loads(found.scanner.content(head, row)) == {"a": "€"}  # type: ignore[arg-type]
 
 
-def test_columns_are_picked_by_name_and_a_missing_one_is_an_error():
+def test_columns_are_found_by_name_and_a_missing_one_is_an_error():
     scanner = CsvScanner(encoding=UTF8)
     head, [row] = read(scanner, b"a,b,c\n1,2,3\n")
     assert isinstance(row, Row)

@@ -1,4 +1,4 @@
-"""A selection, as it is stored, said and asked for by params."""
+"""Selections: stored, in words, and as params."""
 
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ SELECTIONS = [
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_it_is_stored_and_asked_for_as_it_is(selection: Selection) -> None:
+def test_a_selection_survives_storage_and_params(selection: Selection) -> None:
     assert Selection.from_json(selection.as_json()) == selection
     asked = params_of(selection, "why")
     config = params_for("s3").config({"bucket": "bucket", "prefix": "a", "function": "f", **asked})
@@ -28,8 +28,8 @@ def test_it_is_stored_and_asked_for_as_it_is(selection: Selection) -> None:
     assert config.redrive.redrive_note == "why"
 
 
-def test_it_is_said() -> None:
-    assert [one.said for one in SELECTIONS] == [
+def test_a_selection_is_described_in_words() -> None:
+    assert [one.text for one in SELECTIONS] == [
         "quarantine: all of it",
         "successes: version 7, from 2026-01-02 03:04:05 UTC",
         "quarantine: error T*|U, key in/*, version $LATEST, not in doubt",
@@ -37,13 +37,13 @@ def test_it_is_said() -> None:
     ]
 
 
-def test_it_is_said_in_utc_whatever_zone_was_typed() -> None:
+def test_a_selection_is_described_in_utc() -> None:
     selection = select(Place.QUARANTINE, after="2026-01-02T13:04:05+10:00")
-    assert selection.said == "quarantine: from 2026-01-02 03:04:05 UTC"
+    assert selection.text == "quarantine: from 2026-01-02 03:04:05 UTC"
     with pytest.raises(ConfigError, match=r"^after: .*: it is out of range; give"):
         select(Place.QUARANTINE, after="0001-01-01T00:00:00+14:00")
 
 
-def test_one_error_of_it_is_named_as_it_is() -> None:
+def test_a_single_error_of_a_selection_is_named_exactly() -> None:
     narrowed = Selection(key="in/*").with_error("Odd[*]")
     assert narrowed == Selection(key="in/*", error="Odd[[][*]]")

@@ -1,4 +1,4 @@
-"""What is read once is shown to all who look at the same time."""
+"""Values that are read once for all who ask at the same time."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def shared(clock: Clock) -> Shared[int]:
     return Shared(clock=clock)
 
 
-def test_what_is_fresh_is_not_read_again(shared: Shared[int], clock: Clock) -> None:
+def test_a_fresh_value_is_not_read_again(shared: Shared[int], clock: Clock) -> None:
     reads = iter(range(100))
     assert shared.get("a", lambda: next(reads)) == 0
     clock.now = FRESH_S
@@ -38,7 +38,7 @@ def test_what_is_fresh_is_not_read_again(shared: Shared[int], clock: Clock) -> N
     assert shared.get("a", lambda: next(reads)) == 3
 
 
-def test_who_asks_while_another_reads_waits_for_what_that_one_finds(shared: Shared[int]) -> None:
+def test_a_second_reader_waits_for_the_first_ones_value(shared: Shared[int]) -> None:
     reads: list[int] = []
     began, go_on = threading.Event(), threading.Event()
 
@@ -56,7 +56,7 @@ def test_who_asks_while_another_reads_waits_for_what_that_one_finds(shared: Shar
     assert reads == [1]
 
 
-def test_an_error_is_told_to_who_read_and_nobody_else(shared: Shared[int]) -> None:
+def test_an_error_reaches_only_its_reader(shared: Shared[int]) -> None:
     def fail() -> int:
         raise OSError
 
@@ -65,7 +65,7 @@ def test_an_error_is_told_to_who_read_and_nobody_else(shared: Shared[int]) -> No
     assert shared.get("a", lambda: 5) == 5
 
 
-def test_only_so_many_things_are_kept(shared: Shared[int]) -> None:
+def test_the_number_of_kept_values_is_limited(shared: Shared[int]) -> None:
     for key in range(MOST_KEPT + 1):
         shared.get(key, lambda: 1)
     assert shared.get(MOST_KEPT, lambda: 2) == 1

@@ -1,4 +1,4 @@
-"""Several windows under one limit, in a model of the endpoint and of the loops before it."""
+"""Several windows under one limit, in a model of the endpoint and of the loops that call it."""
 
 import heapq
 import random
@@ -18,7 +18,7 @@ NOTHING_SAID = Share(False, False, 0, 0, 0, None)  # noqa: FBT003
 
 @dataclass
 class Task:
-    """An invoke task: a window, calls to make, and what it last said of itself."""
+    """An invoke task: its window, the calls it has left, and its last report."""
 
     number: int
     left: int
@@ -32,7 +32,7 @@ class Task:
 
 @dataclass
 class Run:
-    """Tasks that call an endpoint which refuses what is more than LIMIT."""
+    """Tasks that call an endpoint, which throttles above LIMIT."""
 
     tasks: list[Task]
     service_s: float
@@ -53,7 +53,7 @@ class Run:
             task.looks_at = self.now + LOOK_S * self.rng.random()
 
     def ask(self, task: Task) -> None:
-        """Do what state and task do each second."""
+        """Do what the state and the task do each second."""
         shares = [
             other.said._replace(own=other is task, active=bool(other.left)) for other in self.tasks
         ]
@@ -77,7 +77,7 @@ class Run:
         task.asks_at = self.now + ASK_S
 
     def look(self, task: Task) -> None:
-        """Take in what ended, and send what there is room for."""
+        """End calls that are over, and send as many as there is room for."""
         while task.under_way and task.under_way[0][0] <= self.now:
             _, refused, sent_at = heapq.heappop(task.under_way)
             task.window.ended(throttled=refused, sent_at=sent_at, now=self.now)

@@ -1,4 +1,4 @@
-"""What tasks may do together: the cap, the calls in all, the width, and what stops a run."""
+"""What tasks may do together: cap, total calls, width, and what stops a run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrofill.engine.causes import Came
+from retrofill.engine.causes import CallCount
 from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.model.calls import Allotment
@@ -16,7 +16,7 @@ NOTHING = Totals(0, 0, 0)
 
 
 def standing(**fields: Any) -> Standing:
-    """Return how a run stands; the fields are those of Standing and of its limits."""
+    """Return a `Standing` with these fields of its own and of its limits."""
     own = {name: fields.pop(name) for name in fields.keys() & Standing._fields}
     usual = {"max_concurrency": 10, "max_items_per_set": 1}
     return Standing(Limits(**usual | fields), **own)
@@ -42,23 +42,23 @@ def test_alone_a_task_has_all_it_wants_up_to_the_cap() -> None:
     assert (paused.pause_reason or "").startswith("the run is paused")
 
 
-def test_a_task_grows_only_into_what_no_other_holds() -> None:
+def test_a_task_grows_only_into_free_capacity() -> None:
     assert asked(share(allotted=10)).concurrency == 0
     assert asked(share(allotted=8)).concurrency == 2
     assert asked(share(allotted=5)).concurrency == 5
 
 
-def test_what_others_do_not_want_is_there_to_take() -> None:
+def test_unwanted_capacity_can_be_taken() -> None:
     assert asked(share(wanted=2, allotted=2)).concurrency == 8
 
 
-def test_what_a_silent_holder_sent_counts_and_the_rest_is_divided() -> None:
+def test_calls_of_a_silent_holder_count_and_the_rest_is_divided() -> None:
     silent = share(2, active=False, allotted=4)
     assert asked(silent, share(3)).concurrency == 3
     assert asked(silent, share(3, allotted=6)).concurrency == 0
 
 
-def test_orphans_count_whoever_has_their_batch_now() -> None:
+def test_orphans_count_whichever_task_has_their_batch() -> None:
     orphaned = OWN._replace(orphans=7)
     allotment = allot(standing(), [orphaned], NOTHING, wanted=100, in_flight=0)
     assert allotment.concurrency == 3
@@ -67,7 +67,7 @@ def test_orphans_count_whoever_has_their_batch_now() -> None:
 
 @dataclass
 class Task:
-    """An invoke task, as far as the shares know of it."""
+    """An invoke task, as the shares see it."""
 
     number: int
     wanted: int = 0
@@ -84,7 +84,7 @@ class Task:
 
 @dataclass
 class World:
-    """Tasks that ask in turn, and the limits that somebody changes meanwhile."""
+    """Tasks that ask in turn, while someone changes the limits."""
 
     tasks: list[Task]
     cap: int
@@ -117,8 +117,8 @@ class World:
         if allotment.stop_reason:
             active = [one for one in self.tasks if one.active]
             silent = sum(one.calls_left for one in self.tasks if not one.active)
-            assert totals.calls + silent == self.max_calls, "what is left may be called"
-            assert not sum(one.unsettled for one in active), "it may be refused yet"
+            assert totals.calls + silent == self.max_calls, "the rest may be called"
+            assert not sum(one.unsettled for one in active), "it may still be refused"
         task.share, task.calls_left = allotment.concurrency, allotment.calls
         task.allotted = max(task.share, task.in_flight)
 
@@ -145,7 +145,7 @@ def test_the_cap_and_the_calls_in_all_are_never_exceeded(
     steps: list[tuple[str, int, int]],
 ) -> None:
     world = World([Task(number) for number in range(4)], cap=50, max_calls=200)
-    highest = 50  # what has been sent under a cap may still be in flight when that is lowered
+    highest = 50  # calls sent under a cap may still be in flight after it is lowered
     for what, number, amount in steps:
         task = world.tasks[number]
         match what:
@@ -166,14 +166,14 @@ def test_the_cap_and_the_calls_in_all_are_never_exceeded(
             case "cap":
                 world.cap = max(1, amount)
                 highest = max(world.cap, world.in_flight, sum(o.allotted for o in world.tasks))
-            case "die":  # another holder takes over: what was sent is orphaned
+            case "die":  # another holder takes over: calls that were sent become orphans
                 task.orphans += task.in_flight
                 task.in_flight = task.share = task.allotted = task.calls_left = 0
                 task.unsettled = 0
                 task.active = False
-            case "wake":  # silent, and back before anybody took over
+            case "wake":  # silent, and back before a takeover
                 task.active = not task.active
-            case "orphan_ends" | "late":  # whoever was taken over tells that it was refused
+            case "orphan_ends" | "late":  # the old holder reports that it was refused
                 ended = min(amount, task.orphans)
                 task.orphans -= ended
                 task.refused += ended * (what == "late")
@@ -195,7 +195,7 @@ def test_a_lowered_cap_is_kept_as_soon_as_calls_have_ended() -> None:
 
 
 def test_a_small_cap_and_a_budget_do_not_wait_for_each_other() -> None:
-    """Else one task would hold the last place, and another the last call."""
+    """Otherwise one task would hold the last place, and another the last call."""
     world = World([Task(number, wanted=7) for number in range(4)], cap=2, max_calls=11)
     for turn in range(40):
         for task in (*world.tasks[turn % 4 :], *world.tasks[: turn % 4]):
@@ -271,12 +271,12 @@ def test_a_limit_of_the_whole_run_stops_it(
         ({"max_failure_percent": None}, Totals(0, 10, 10)),
     ],
 )
-def test_below_its_limits_a_run_goes_on(fields: dict[str, Any], totals: Totals) -> None:
+def test_a_run_below_its_limits_continues(fields: dict[str, Any], totals: Totals) -> None:
     assert allot(standing(**fields), [OWN], totals, wanted=3, in_flight=0).stop_reason is None
 
 
 @pytest.mark.parametrize(("own", "others"), [(1, 0), (0, 1)])
-def test_what_is_under_way_may_succeed_before_all_count_as_failing_alike(
+def test_a_run_does_not_stop_for_equal_failures_while_calls_may_succeed(
     own: int, others: int
 ) -> None:
     failing = Totals(0, 10, 10, failing_as="E")
@@ -296,7 +296,7 @@ def test_the_first_reason_stays() -> None:
     assert asked(stop_reason="by me", is_late=True, max_minutes=1).stop_reason == "by me"
 
 
-def test_calls_that_another_may_give_back_are_waited_for() -> None:
+def test_a_task_waits_for_calls_that_another_may_return() -> None:
     made = Totals(4, 0, 0)
     shares = [OWN, share(calls_left=3)]
     waits = allot(standing(max_calls=7), shares, made, wanted=5, in_flight=0)
@@ -319,8 +319,8 @@ def test_the_rate_is_divided() -> None:
     assert asked(share()).calls_per_second is None
 
 
-def test_the_rate_is_that_of_the_tasks_that_have_a_place() -> None:
-    """Else 2 tasks of 16 would call at an eighth of the rate."""
+def test_only_tasks_with_a_place_share_the_rate() -> None:
+    """Otherwise 2 tasks of 16 would call at an eighth of the rate."""
     waits = share(2)
     assert asked(waits, max_concurrency=1, max_calls_per_second=10.0).calls_per_second == 10.0
     has_all = share(2, allotted=1, calls_per_second=4.0)
@@ -329,7 +329,7 @@ def test_the_rate_is_that_of_the_tasks_that_have_a_place() -> None:
 
 @pytest.mark.parametrize(("limit", "at_the_foot"), [(0.5, 0.5), (3.0, 2.0), (1_000.0, 10.0)])
 def test_a_ramp_leaves_a_low_rate_alone(limit: float, at_the_foot: float) -> None:
-    """A hundredth of a call in a second would be no start, and the ramp would never rise."""
+    """With a hundredth of a call per second, the ramp would never rise."""
     limits = {"max_concurrency": 200, "ramp_minutes": 1, "max_calls_per_second": limit}
     assert standing(**limits).climbed(Tally()).calls_per_second == at_the_foot
 
@@ -343,7 +343,7 @@ def test_a_ramp_leaves_a_low_rate_alone(limit: float, at_the_foot: float) -> Non
 )
 def test_the_parts_of_the_rate_never_add_up_to_more(steps: list[tuple[str, int, int]]) -> None:
     limit, parts = 50.0, dict[int, float]()
-    highest = limit  # a task keeps what it has until it asks again
+    highest = limit  # a task keeps its part until it asks again
     for what, number, amount in steps:
         match what:
             case "ask":
@@ -370,7 +370,7 @@ def widths(own: Share, *others: Share, run: int | None, width: int | None) -> Al
     return allot(standing(width=run), [own, *others], NOTHING, wanted=100, in_flight=0, width=width)
 
 
-def test_the_width_of_all_changes_by_what_each_finds_out() -> None:
+def test_the_total_width_changes_by_what_each_task_finds() -> None:
     first = widths(OWN, run=None, width=27)
     assert (first.run_width, first.width) == (27, 27)
     grown = widths(OWN._replace(width=27), run=27, width=29)
@@ -380,14 +380,14 @@ def test_the_width_of_all_changes_by_what_each_finds_out() -> None:
     assert (cut.run_width, cut.width) == (27, 12)
 
 
-def test_a_task_that_comes_begins_with_what_others_do_not_fill() -> None:
+def test_a_new_task_starts_with_unused_width() -> None:
     full = widths(OWN, share(width=30, in_flight=30), run=30, width=None)
     assert (full.run_width, full.width) == (30, 1)
     free = widths(OWN, share(width=15, in_flight=15), run=30, width=None)
     assert (free.run_width, free.width) == (30, 15)
 
 
-def test_what_a_task_that_ends_had_is_left_to_the_others() -> None:
+def test_a_task_that_ends_leaves_its_width_to_the_others() -> None:
     alone = widths(OWN._replace(width=15), share(active=False, width=15), run=30, width=15)
     assert (alone.run_width, alone.width) == (30, 30)
 
@@ -419,20 +419,20 @@ def paid(*shares: Share, cost: float = 0.0, max_cost: float = 12.0) -> Allotment
     return allot(standing(max_cost=max_cost), [OWN, *shares], totals, wanted=100, in_flight=0)
 
 
-def test_money_is_divided_of_what_nobody_has_spent_or_set_aside() -> None:
+def test_only_money_neither_spent_nor_reserved_is_divided() -> None:
     assert asked().cost is None
     assert paid().cost == 12.0
     assert paid(share(cost_left=4.0), cost=2.0).cost == 3.0
     assert paid(share(2, cost_left=4.0), share(3), cost=2.0).cost == 2.0
 
 
-def test_what_is_left_is_not_divided_below_the_price_of_a_call() -> None:
+def test_money_is_not_divided_below_the_price_of_a_call() -> None:
     last = paid(share(2), share(3), cost=11.95, max_cost=12.0)
     assert last.call_cost == 0.1195
     assert last.cost == pytest.approx(0.05)
 
 
-def test_while_another_has_money_left_there_may_be_some_to_come() -> None:
+def test_a_task_waits_while_another_has_money_left() -> None:
     waits = paid(share(cost_left=1.0), cost=11.0)
     assert (waits.cost, waits.stop_reason) == (0.0, None)
     silent = paid(share(active=False, cost_left=0.0), cost=12.0)
@@ -444,7 +444,7 @@ def test_while_another_has_money_left_there_may_be_some_to_come() -> None:
     steps=st.lists(st.tuples(st.integers(0, 3), st.floats(0, 20)), max_size=60),
     max_cost=st.floats(1, 100),
 )
-def test_what_is_spent_and_set_aside_is_never_more_than_there_is(
+def test_spent_and_reserved_money_never_exceeds_the_limit(
     steps: list[tuple[int, float]], max_cost: float
 ) -> None:
     spent, left = [0.0] * 4, [0.0] * 4
@@ -461,8 +461,8 @@ def test_what_is_spent_and_set_aside_is_never_more_than_there_is(
             left[number] = max(0.0, given_ - cost)
 
 
-def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -> None:
-    ended = [Came("succeeded", "", 9, 9), Came("unknown", "", 1, 1)]
+def test_a_cause_above_its_limit_stops_a_run_with_calls_left() -> None:
+    ended = [CallCount("succeeded", "", 9, 9), CallCount("unknown", "", 1, 1)]
     strict = standing(max_percent_by_cause={"unknown": 5}, min_items_judged=10)
     found = allot(strict, [OWN], NOTHING, wanted=3, in_flight=0, ended=ended)
     assert (found.stop_reason or "").startswith("max_percent_by_cause: unknown: 1 of 10 items")
@@ -470,7 +470,7 @@ def test_a_cause_that_comes_up_too_often_stops_the_run_if_more_is_to_be_sent() -
     assert done.stop_reason is None, "nothing is left to be sent"
 
 
-def test_on_a_ramp_tasks_share_what_it_allows_and_the_same_part_of_the_rate() -> None:
+def test_on_a_ramp_tasks_share_its_width_and_that_part_of_the_rate() -> None:
     steep = standing(max_concurrency=100, max_calls_per_second=500.0, ramp_minutes=10)
     foot = steep.climbed(Tally())
     first = allot(foot, [OWN], NOTHING, wanted=100, in_flight=0)
@@ -480,15 +480,15 @@ def test_on_a_ramp_tasks_share_what_it_allows_and_the_same_part_of_the_rate() ->
     second = allot(foot, [OWN, other], NOTHING, wanted=100, in_flight=0)
     assert (second.concurrency, second.calls_per_second) == (1, 5.0)
     orphaned = allot(foot, [OWN._replace(orphans=2)], NOTHING, wanted=100, in_flight=0)
-    assert orphaned.concurrency == 0, "what a killed task sent counts on a ramp, too"
+    assert orphaned.concurrency == 0, "calls of a killed task count on a ramp, too"
 
 
-def test_a_run_without_a_ramp_and_one_that_is_up_are_left_as_they_are() -> None:
-    told = Tally(100, 0, {1: 100})
+def test_no_ramp_and_a_finished_ramp_change_nothing() -> None:
+    tally = Tally(100, 0, {1: 100})
     for stands in (standing(), standing(ramp=Ramp.begun(0.0, 10), ramp_minutes=None)):
-        assert stands.climbed(told) is stands
+        assert stands.climbed(tally) is stands
     up = Ramp(level=10, rose_from=10, since_s=0, looked_s=0, over=True)
     stands = standing(ramp=up, ramp_minutes=5, max_concurrency=10, max_calls_per_second=7.0)
-    assert stands.climbed(told) is stands
+    assert stands.climbed(tally) is stands
     found = allot(stands, [OWN], NOTHING, wanted=100, in_flight=0)
     assert (found.concurrency, found.calls_per_second, found.ramp) == (10, 7.0, None)

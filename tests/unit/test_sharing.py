@@ -1,4 +1,4 @@
-"""The cap that runs of one function share: how it is divided, and that it is never exceeded."""
+"""The cap that runs of one function share: how it is divided, and that it holds."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ def limits(cap: int | None, priority: int = 10, **more: Any) -> Limits:
 
 
 @given(places=st.integers(0, 500), claims=CLAIMS)
-def test_places_go_to_whoever_has_least_for_its_weight(
+def test_a_place_goes_to_the_run_with_the_least_for_its_weight(
     places: int, claims: list[tuple[int, int]]
 ) -> None:
     parts = divide(places, claims)
@@ -33,7 +33,7 @@ def test_places_go_to_whoever_has_least_for_its_weight(
         if part == wanted:
             continue
         for other, (_, weighs) in zip(parts, claims, strict=True):
-            assert (other - 1) / weighs <= part / weight, "it would have been this one's turn"
+            assert (other - 1) / weighs <= part / weight, "it was this run's turn"
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,13 @@ def test_places_go_to_whoever_has_least_for_its_weight(
     ],
     ids=str,
 )
-def test_places_by_priority(places: int, claims: list[tuple[int, int]], parts: list[int]) -> None:
+def test_places_are_divided_by_priority(
+    places: int, claims: list[tuple[int, int]], parts: list[int]
+) -> None:
     assert divide(places, claims) == parts
 
 
-def test_the_lowest_cap_of_open_runs_counts_and_is_named() -> None:
+def test_the_lowest_cap_of_open_runs_applies_and_is_named() -> None:
     own = Claim(limits(60), 100, 0, 0)
     lower = Claim(limits(40, 30), 100, 0, 0, run_id=7)
     part = part_of(own, [lower])
@@ -65,7 +67,7 @@ def test_the_lowest_cap_of_open_runs_counts_and_is_named() -> None:
     assert part_of(own, [lower._replace(is_open=False)]).calls == 60
 
 
-def test_what_runs_without_the_cap_hold_counts_and_is_said() -> None:
+def test_calls_of_runs_without_the_cap_count_and_are_shown() -> None:
     part = part_of(Claim(limits(60), 100, 0, 0), [Claim(limits(None), 100, 15, 5, run_id=7)])
     assert (part.calls, part.free) == (40, 40)
     assert part.words == (
@@ -83,7 +85,7 @@ def test_what_runs_without_the_cap_hold_counts_and_is_said() -> None:
     ],
     ids=["paused", "stopped", "done"],
 )
-def test_a_run_that_may_or_can_send_nothing_gets_nothing(other: Claim) -> None:
+def test_a_run_that_cannot_send_gets_no_place(other: Claim) -> None:
     assert part_of(Claim(limits(60), 100, 0, 0), [other]).calls == 60
 
 
@@ -94,7 +96,7 @@ def test_a_run_gets_no_more_than_its_own_limits_allow() -> None:
     assert part_of(own, [Claim(limits(60), 100, 0, 0, ramp=foot)]).calls == 58
 
 
-def test_calls_whose_task_is_gone_are_of_their_runs_part() -> None:
+def test_calls_of_a_lost_task_count_for_their_run() -> None:
     own = Claim(limits(60), 100, 0, 0)
     assert part_of(own, [Claim(limits(60), 100, 0, 20)])[:2] == (30, 40)
     assert part_of(own, [Claim(limits(60), 0, 0, 20)])[:2] == (40, 40)
@@ -102,7 +104,7 @@ def test_calls_whose_task_is_gone_are_of_their_runs_part() -> None:
 
 @dataclass
 class Task:
-    """An invoke task, as far as the shares know of it."""
+    """An invoke task, as the shares see it."""
 
     run: int
     number: int
@@ -116,7 +118,7 @@ class Task:
 
 @dataclass
 class World:
-    """Runs of one function, whose tasks ask in turn; the last run has no part in the cap."""
+    """Runs of one function, whose tasks ask in turn; the last run does not share the cap."""
 
     caps: list[int | None]
     priorities: list[int]
@@ -211,7 +213,7 @@ def test_the_cap_is_never_exceeded(steps: list[tuple[str, int, int]]) -> None:
 
 
 def turn(world: World, times: int = 12) -> list[int]:
-    """Have all tasks ask and send so often; return what each run then has in flight."""
+    """Let all tasks ask and send `times` times; return each run's calls in flight."""
     for _ in range(times):
         for task in world.tasks:
             world.ask(task)
@@ -227,7 +229,7 @@ def turn(world: World, times: int = 12) -> list[int]:
     cap=st.integers(6, 300),
     priorities=st.lists(st.integers(1, 100), min_size=3, max_size=3),
 )
-def test_the_cap_is_used_whole_and_by_priority(cap: int, priorities: list[int]) -> None:
+def test_the_whole_cap_is_used_by_priority(cap: int, priorities: list[int]) -> None:
     world = World([cap] * 3, priorities, tasks(3, 4, wanted=1_000))
     parts = turn(world)
     assert sum(parts) == cap

@@ -1,4 +1,4 @@
-"""The stored plan: how it reads, what its histograms hold, and what its checks say."""
+"""The stored plan: its texts, histograms and checks."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 from retrofill.engine.histogram import Histograms
 from retrofill.functions.kind import Capacity
 from retrofill.model.amounts import in_bytes, in_range, in_time
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.cost import dollars
 from retrofill.model.items import Measure
 from retrofill.model.limits import Limits
@@ -37,7 +37,7 @@ SLOTS = Slots(parallelism=32, max_active_tasks=16, pool="default_pool")
     ("count", "words"),
     [(0, "0 bytes"), (999, "999 bytes"), (1_234, "1.2 kB"), (5_000_000_000, "5.0 GB")],
 )
-def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
+def test_bytes_are_shown_in_decimal_units(count: int, words: str) -> None:
     assert in_bytes(count) == words
 
 
@@ -48,7 +48,7 @@ def test_bytes_are_told_in_decimal_units(count: int, words: str) -> None:
         (3_660, "1 h 1 min"), (90_000, "1 d 1 h"),
     ],
 )  # fmt: skip
-def test_times_are_told_in_two_units_at_most(seconds: float, words: str) -> None:
+def test_durations_are_shown_in_at_most_two_units(seconds: float, words: str) -> None:
     assert in_time(seconds) == words
 
 
@@ -61,11 +61,11 @@ def test_times_are_told_in_two_units_at_most(seconds: float, words: str) -> None
         ((1, 1.5, 2_000), "$1.50 ($1.00 to $2,000.00)"),
     ],
 )
-def test_a_range_tells_what_is_known_of_it(amount: tuple[float, ...] | None, words: str) -> None:
+def test_a_range_shows_its_known_bounds(amount: tuple[float, ...] | None, words: str) -> None:
     assert in_range(amount, dollars) == words
 
 
-def test_a_plan_reads_as_it_was_stored() -> None:
+def test_a_stored_plan_reads_the_same() -> None:
     made = replace(
         PLAN,
         payload=FirstPayload.of(b'{"a":1}', 2),
@@ -81,7 +81,7 @@ def test_a_plan_reads_as_it_was_stored() -> None:
     assert '```\n{"a":1}\n```' in text
 
 
-def test_what_is_unknown_is_said_to_be() -> None:
+def test_unknown_values_are_shown_as_unknown() -> None:
     assert "their size is unknown" in PLAN.markdown({})
     more = replace(COUNTS, partitions_left=2)
     text = replace(PLAN, counts=more).markdown({})
@@ -92,7 +92,7 @@ def test_what_is_unknown_is_said_to_be() -> None:
     assert "estimated: up to about 90 items in about 45 calls and 12 batches" in text
 
 
-def test_all_limits_that_are_approved_are_said() -> None:
+def test_all_approved_limits_are_shown() -> None:
     limits = replace(
         LIMITS, ramp_minutes=10, max_calls_per_second=100, max_calls=1, max_cost=25,
         max_minutes=480, max_failure_percent=50, max_percent_by_cause={"timed_out": 2.5},
@@ -118,7 +118,7 @@ def test_all_limits_that_are_approved_are_said() -> None:
         ),
     ],
 )
-def test_the_cost_is_held_against_what_may_be_spent(
+def test_the_cost_is_compared_with_the_limit(
     dollars: tuple[float, ...] | None, result: str
 ) -> None:
     limited = replace(PLAN, limits=replace(LIMITS, max_cost=25).as_json())
@@ -159,7 +159,7 @@ def test_histograms_hold_each_item_once() -> None:
         assert sum(one.items for one in bins) == 5
 
 
-def test_where_nothing_is_known_there_is_no_histogram() -> None:
+def test_without_data_there_is_no_histogram() -> None:
     found = Histograms(NOW)
     found.add([Measure(None, None)])
     assert (found.sizes, found.ages, found.size) == ([], [], None)
@@ -172,27 +172,27 @@ def checked(limits: Limits = LIMITS, counts: Counts = COUNTS, **asked: Any) -> d
 
 
 @pytest.mark.parametrize(("calls", "passed"), [(49, False), (50, True), (1_000, True)])
-def test_more_calls_at_once_than_the_function_takes_are_too_much(calls: int, passed: bool) -> None:  # noqa: FBT001  of a case
+def test_concurrency_above_the_functions_limit_does_not_fit(calls: int, passed: bool) -> None:  # noqa: FBT001  of a case
     check = checked(capacity=Capacity(calls, "at once"))["concurrency"]
     assert check.passed is passed
-    assert f"{calls:,} at once" in check.says
+    assert f"{calls:,} at once" in check.text
 
 
-def test_what_cannot_be_looked_up_is_no_reason_to_pass() -> None:
+def test_an_unknown_limit_does_not_pass_the_check() -> None:
     assert checked()["concurrency"].passed is None
     assert checked()["disk of the state"].passed is None
 
 
-def test_time_is_told_by_the_functions_timeout() -> None:
+def test_the_duration_is_estimated_from_the_functions_timeout() -> None:
     ten = replace(COUNTS, calls=1_000)
     says = "if each call took its timeout, 60 s, this set would take 20 min"
-    assert says in checked(counts=ten)["time"].says
+    assert says in checked(counts=ten)["time"].text
     enough = replace(LIMITS, max_minutes=20)
     assert checked(enough, ten)["time"].passed is True
     assert checked(replace(enough, max_minutes=19), ten)["time"].passed is None
 
 
-def test_calls_beyond_the_limit_are_too_much() -> None:
+def test_calls_above_the_limit_do_not_fit() -> None:
     assert "max_calls" not in checked()
     assert checked(replace(LIMITS, max_calls=4))["max_calls"].passed is True
     assert checked(replace(LIMITS, max_calls=3))["max_calls"].passed is False
@@ -203,24 +203,24 @@ def test_calls_beyond_the_limit_are_too_much() -> None:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (Answer.WAITING, "waits for approval until 2026-01-03 00:00 UTC"),
-        (Answer.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
-        (Answer.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
-        (Answer.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
-        (Answer.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
-        (Answer.VOID, "approved by Ada at 2026-01-02 00:00 UTC, but void now"),
+        (ApprovalStatus.WAITING, "waits for approval until 2026-01-03 00:00 UTC"),
+        (ApprovalStatus.APPROVED, "approved by Ada at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.REJECTED, "rejected by Ada at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.EXPIRED, "expired at 2026-01-02 00:00 UTC: nobody answered"),
+        (ApprovalStatus.ENDED, "not answered: the run ended at 2026-01-02 00:00 UTC"),
+        (ApprovalStatus.VOID, "approved by Ada at 2026-01-02 00:00 UTC, but void now"),
     ],
 )
-def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: str) -> None:
+def test_the_answer_to_a_plan_is_shown_with_user_and_time(state: ApprovalStatus, said: str) -> None:
     stored = {
         "status": state, "by": "Ada", "at": NOW.isoformat(),
         "until": (NOW + timedelta(days=1)).isoformat(),
     }  # fmt: skip
-    approval = Approval.from_json(stored)
+    approval = Approval.from_json_if_any(stored)
     assert approval is not None
-    assert approval.said == said
-    assert approval.is_negative is (state not in {Answer.WAITING, Answer.APPROVED})
-    assert bool(approval.why) is (state is not Answer.APPROVED)
+    assert approval.text == said
+    assert approval.is_negative is (state not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED})
+    assert bool(approval.why) is (state is not ApprovalStatus.APPROVED)
 
 
 @pytest.mark.parametrize(
@@ -232,6 +232,6 @@ def test_what_became_of_a_plan_is_said_with_who_and_when(state: Answer, said: st
         (1_200, True, "at least 1,200 changed since the plan, not called"),
     ],
 )
-def test_what_changed_since_is_said(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
-    approval = Approval(status=Answer.APPROVED, changed=changed, changed_more=more)
-    assert approval.changes_said == said
+def test_changes_since_the_plan_are_shown(changed: int | None, more: bool, said: str) -> None:  # noqa: FBT001  of a case
+    approval = Approval(status=ApprovalStatus.APPROVED, changed=changed, changed_more=more)
+    assert approval.changes_text == said

@@ -1,4 +1,4 @@
-"""What a set takes of a chunk: counts that do not depend on where sets, chunks and pages end."""
+"""Taking a chunk into a set: counts do not depend on where sets, chunks and pages end."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _REASONS = ("filtered", "archived", "rejected")
 
 
 def _item(name: int | str) -> Item:
-    """Make an item; its key tells nothing of its place."""
+    """Make an item whose key is unrelated to its place."""
     identifier = str(name).encode().rjust(IDENTIFIER_BYTES)
     return Item(identifier, str(name)[::-1])
 
@@ -26,7 +26,7 @@ def _page(cursor: str, items: Sequence[Item], **left_out: int) -> Page:
 
 @dataclass
 class Reader:
-    """What the state remembers of a partition, and what has been counted."""
+    """What the state remembers of a partition, and its counts so far."""
 
     cursor: str | None = None
     recent: bytes = b""
@@ -34,7 +34,7 @@ class Reader:
     new: list[bytes] = field(default_factory=list)
 
     def take(self, pages: Sequence[Page], known: set[bytes], room: int) -> bool:
-        """Take what there is room for; return whether that was all."""
+        """Take as much as there is room for; return whether that was everything."""
         taken = take(pages, self.recent, known | set(self.new), room)
         assert taken.listed >= len(taken.new) >= 0
         assert len(taken.new) == room or not taken.is_cut
@@ -55,9 +55,9 @@ _SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=8)
 def _pages_of(
     objects: Sequence[str], after: str | None, sizes: Iterator[int], repeats: int
 ) -> Iterator[Page]:
-    """List objects behind a cursor in pages of any size, whatever they were the time before.
+    """List objects after a cursor in pages of any size, whatever the earlier pages were.
 
-    :param repeats: 1: a page begins with the item that was the last one before it
+    :param repeats: 1: a page begins with the last item of the page before
     """
     at = int(after or 0)
     while at < len(objects):
@@ -77,7 +77,7 @@ def _pages_of(
     rooms=st.lists(st.integers(1, 30), min_size=1, max_size=5),
     repeats=st.integers(0, 1),
 )
-def test_the_counts_are_those_of_the_objects_wherever_something_ends(
+def test_counts_equal_the_objects_wherever_a_set_or_page_ends(
     objects: list[str], sizes: list[int], chunks: list[int], rooms: list[int], repeats: int
 ):
     reader = Reader()
@@ -105,7 +105,7 @@ def _over_and_over(numbers: list[int]) -> Iterator[int]:
         yield from numbers
 
 
-def test_what_comes_and_goes_in_a_begun_page_is_lost_neither_for_good_nor_twice():
+def test_changes_in_a_cut_page_are_neither_lost_nor_counted_twice():
     reader = Reader()
     first = _page("1", [_item(name) for name in "abcdef"], filtered=3)
     assert not reader.take([first], set(), 3)
@@ -117,7 +117,7 @@ def test_what_comes_and_goes_in_a_begun_page_is_lost_neither_for_good_nor_twice(
     assert reader.counts == Counter(listed=8, filtered=2)
 
 
-def test_of_a_begun_page_that_comes_back_as_shorter_ones_nothing_is_counted_again():
+def test_a_cut_page_that_is_split_is_not_counted_twice():
     reader = Reader()
     names = "abcdefgh"
     assert not reader.take([_page("8", [_item(name) for name in names])], set(), 6)
@@ -126,7 +126,7 @@ def test_of_a_begun_page_that_comes_back_as_shorter_ones_nothing_is_counted_agai
     assert reader.counts == Counter(listed=8)
 
 
-def test_of_a_set_that_ends_in_what_was_counted_before_nothing_is_counted_again():
+def test_a_set_that_ends_in_counted_items_counts_none_twice():
     reader = Reader()
     assert not reader.take([_page("1", [_item(name) for name in "abcdefgh"])], set(), 6)
     # "x" and "y" have come in between, and the page comes back as three.
@@ -137,7 +137,7 @@ def test_of_a_set_that_ends_in_what_was_counted_before_nothing_is_counted_again(
     assert reader.counts == Counter(listed=10)
 
 
-def test_no_more_is_remembered_than_the_last_page_and_the_one_that_is_begun():
+def test_only_the_last_page_and_a_cut_page_are_remembered():
     reader = Reader()
     pages = [_page(f"{no:03}", [_item(100 * no + at) for at in range(50)]) for no in range(20)]
     for number, page in enumerate(pages):
@@ -150,7 +150,7 @@ def test_no_more_is_remembered_than_the_last_page_and_the_one_that_is_begun():
     assert reader.counts == Counter(listed=1_000, filtered=20)
 
 
-def test_a_set_without_room_takes_what_is_known_and_no_more():
+def test_a_full_set_takes_only_known_items():
     reader = Reader()
     pages = [_page("1", [_item("a")], filtered=1), _page("2", [_item("b"), _item("c")], filtered=1)]
     known = {_item("a").identifier, _item("b").identifier}

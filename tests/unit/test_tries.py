@@ -1,4 +1,4 @@
-"""Tries of a task: those that made progress do not count, and those in vain do."""
+"""Tries of a task: only those without progress count."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -9,13 +9,13 @@ from retrofill.compat import RetryAction, RetryRule, keeps_notes
 from retrofill.model.errors import ConfigError, NoProgress, StateUnavailable
 from retrofill.tries import RETRIES, RETRIES_IN_ALL, Tries, WhileProgress
 
-needs_notes = pytest.mark.skipif(not keeps_notes(), reason="it keeps no notes between tries")
+needs_notes = pytest.mark.skipif(not keeps_notes(), reason="it stores nothing between tries")
 POLICY = WhileProgress([RetryRule(ConfigError, RetryAction.FAIL)])
 
 
 @dataclass
 class Task:
-    """A task as Airflow counts its tries, with the store that Airflow keeps for it."""
+    """A task whose tries Airflow counts, with its store in Airflow."""
 
     number: int = 0
     most: int = RETRIES_IN_ALL
@@ -45,20 +45,20 @@ class Task:
         return tries
 
     def clear(self) -> None:
-        """Do what Airflow does when a person clears the task."""
+        """Do what Airflow does when someone clears the task."""
         self.most = self.number + RETRIES_IN_ALL
 
 
-def begin_in_vain(task: Task) -> None:
-    """Use up what is allowed without progress, each try killed at once."""
+def begin_without_progress(task: Task) -> None:
+    """Use up all tries without progress, each killed at once."""
     for _ in range(RETRIES + 1):
         task.begin()
 
 
 @needs_notes
-def test_a_task_whose_tries_are_in_vain_is_given_up() -> None:
+def test_tries_without_progress_fail_the_task() -> None:
     task = Task()
-    begin_in_vain(task)
+    begin_without_progress(task)
     with pytest.raises(NoProgress, match="5 tries in a row ended without progress"):
         task.begin()
 
@@ -68,22 +68,22 @@ def test_tries_with_progress_do_not_count() -> None:
     task = Task()
     for _ in range(50):
         task.begin().progressed()
-    begin_in_vain(task)
+    begin_without_progress(task)
     with pytest.raises(NoProgress):
         task.begin()
 
 
 @needs_notes
-def test_a_task_that_a_person_has_cleared_begins_anew() -> None:
+def test_a_cleared_task_starts_again() -> None:
     task = Task()
-    begin_in_vain(task)
+    begin_without_progress(task)
     task.clear()
-    begin_in_vain(task)
+    begin_without_progress(task)
     with pytest.raises(NoProgress):
         task.begin()
 
 
-def test_progress_that_airflow_does_not_note_ends_no_try() -> None:
+def test_progress_that_airflow_cannot_store_does_not_end_a_try() -> None:
     task = Task(is_away=True)
     task.begin().progressed()
 
@@ -93,7 +93,7 @@ def decide(task: Task, error: BaseException) -> RetryAction:
 
 
 @needs_notes
-def test_the_last_try_in_vain_ends_with_its_own_error() -> None:
+def test_the_last_try_without_progress_ends_with_its_own_error() -> None:
     task = Task()
     for _ in range(RETRIES):
         task.begin()
@@ -102,7 +102,7 @@ def test_the_last_try_in_vain_ends_with_its_own_error() -> None:
     assert decide(task, StateUnavailable("gone")) is RetryAction.FAIL
 
 
-def test_an_error_after_progress_is_tried_again_and_a_final_one_never() -> None:
+def test_an_error_after_progress_is_retried_and_a_final_one_is_not() -> None:
     task = Task()
     for _ in range(30):
         task.begin().progressed()
@@ -110,7 +110,7 @@ def test_an_error_after_progress_is_tried_again_and_a_final_one_never() -> None:
     assert decide(task, ConfigError()) is RetryAction.FAIL
 
 
-def test_where_airflow_keeps_no_notes_it_alone_counts_the_tries() -> None:
+def test_without_a_task_store_airflow_alone_counts_tries() -> None:
     task = Task()
     without = {**task.context, "task_state_store": None}
     for number in range(1, 20):
@@ -118,5 +118,5 @@ def test_where_airflow_keeps_no_notes_it_alone_counts_the_tries() -> None:
         tries = Tries(without)
         tries.require_progress()
         tries.progressed()
-        assert tries.in_vain == 0
+        assert tries.without_progress == 0
     assert POLICY.evaluate(ConfigError(), 1, 1, without).action is RetryAction.FAIL

@@ -1,4 +1,4 @@
-"""What a call used, read from the end of its log, whatever the function prints before it."""
+"""What a call used, read from the end of its log, whatever the function printed before."""
 
 import json
 from base64 import b64encode
@@ -52,7 +52,7 @@ def used(log: str | bytes) -> Usage:
         f"{json_report(billedDurationMs=1)}{json_report()}",
     ],
 )
-def test_the_last_word_of_the_log_is_what_is_billed(log: str | bytes):
+def test_the_last_report_of_the_log_counts(log: str | bytes):
     assert used(log) == Usage(900, 830, 77)
 
 
@@ -74,21 +74,21 @@ def test_the_last_word_of_the_log_is_what_is_billed(log: str | bytes):
         '{"time"' + "[" * 2_000,
     ],
 )
-def test_without_it_only_the_time_is_known(log: str):
+def test_without_a_report_only_the_duration_is_known(log: str):
     assert used(log) == Usage(900)
 
 
-def test_no_log_was_sent_or_one_that_cannot_be_read():
+def test_a_missing_or_unreadable_log_is_allowed():
     assert usage(Reply(1, 200, {}, b"", took_ms=5)) == Usage(5)
     assert usage(Reply(1, 200, {"x-amz-log-result": "%%%"}, b"", took_ms=5)) == Usage(5)
 
 
 @given(st.binary(max_size=200))
-def test_nothing_that_a_log_holds_is_an_error(log: bytes):
+def test_no_log_causes_an_error(log: bytes):
     assert used(log) == Usage(900)
 
 
-def test_the_start_of_an_environment_is_told_where_it_is_billed():
+def test_a_billed_cold_start_is_reported():
     assert used(text_report(billed=953, more="Init Duration: 123.40 ms\t")) == (900, 953, 77, 123)
     assert used(text_report(billed=830, more="Init Duration: 123.40 ms\t")) == (900, 830, 77, None)
     assert used(json_report(billedDurationMs=953, initDurationMs=123.4)) == (900, 953, 77, 123)

@@ -1,4 +1,4 @@
-"""The page of a run without Airflow or Postgres: what it says, and what it lets through."""
+"""The page of a run, without Airflow or Postgres: what it shows, and what it escapes."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,7 @@ from retrofill.model.limits import Limits
 from retrofill.model.plan import FirstPayload
 from retrofill.model.pulse import Slice
 from retrofill.model.report import Report
-from retrofill.model.report_files import Written
+from retrofill.model.report_files import WrittenReport
 from retrofill.pipeline.controls import LIMITS as CHANGEABLE
 from retrofill.state.events import Event
 from retrofill.state.pages import (
@@ -142,19 +142,19 @@ def test_a_run_whose_dag_is_paused_waits() -> None:
     assert ">waiting</span>" not in html_of(page(report=report(status="complete")), dag_paused=True)
 
 
-def test_a_run_that_waits_for_approval_says_so_leads_there_and_changes_no_limits() -> None:
+def test_a_run_awaiting_approval_links_to_it_and_changes_no_limits() -> None:
     waits = {"status": "waiting", "until": "2026-03-05T12:00:00+00:00"}
     html = html_of(page(report=report(approval=waits)))
     assert ">awaiting approval</span>" in html
     assert "Without an answer by 2026-03-05 12:00 UTC, it is rejected" in html
     assert '<a href="/dags/d/runs/r/tasks/approve/required_actions" target="_top">' in html
-    # The script leads such links away from Airflow's sandbox around the page.
+    # The script opens such links outside Airflow's sandbox around the page.
     assert "a[target='_top']" in html
     assert 'name="action"' not in html
     assert ">abandoned</span>" in html_of(page(report=report(approval=waits)), active=False)
 
 
-def test_the_plan_stands_beside_what_happened() -> None:
+def test_the_plan_is_shown_next_to_the_results() -> None:
     plan = replace(PLAN, payload=FirstPayload.of(b"<b>", 1))
     controls = Controls(LIMITS, "s3", NOW, live=True, **ASIDE, plan=plan)
     approved = {
@@ -170,7 +170,7 @@ def test_the_plan_stands_beside_what_happened() -> None:
     assert "Plan<small>" not in html_of(page())
 
 
-def test_what_was_foretold_stands_beside_what_was_spent() -> None:
+def test_the_forecast_is_shown_next_to_the_cost() -> None:
     forecast = {
         "dollars": [1, 2, 3], "seconds": [60, 90, 120], "words": [],
         "terms": [["requests", [1, 2, 3], ""], ["compute", None, ""]],
@@ -196,7 +196,7 @@ def test_what_was_foretold_stands_beside_what_was_spent() -> None:
     assert "<td>cost</td>" not in html_of(page(controls=unsaid))
 
 
-def test_what_was_withdrawn_is_told_and_not_asked_to_be_run_again() -> None:
+def test_withdrawn_items_are_shown_without_advice_to_run_again() -> None:
     turned_down = report(
         status="incomplete", closed_at=NOW, new=5, withdrawn=5, stop_reason="rejected by Ada"
     )
@@ -209,7 +209,7 @@ def test_what_was_withdrawn_is_told_and_not_asked_to_be_run_again() -> None:
     assert "1 of 1 items settled, 5 withdrawn" in html_of(page(report=after_a_canary))
 
 
-def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
+def test_cost_is_shown_next_to_its_limit() -> None:
     assert "Cost: unknown." in html_of(page())
     spent = report(
         cost=1.25, cost_from_above=0.5, cost_by_term={"calls": 0.25, "time": 1.0, "items": None}
@@ -223,7 +223,7 @@ def test_what_calls_cost_is_shown_beside_what_they_may_cost() -> None:
     assert "unknown for items), all of it counted from above." in html_of(page(report=at_most))
 
 
-def test_a_run_on_a_ramp_says_how_far_it_is_and_what_holds_it_back() -> None:
+def test_a_ramp_shows_its_progress_and_what_holds_it_back() -> None:
     ramp = Ramp(level=12, rose_from=2, since_s=0, looked_s=30, why="p95 rose from 80 to 310 ms")
     controls = page().controls._replace(ramp=ramp)
     html = html_of(page(controls=controls, sets=[set_line()]))
@@ -235,7 +235,7 @@ def test_a_run_on_a_ramp_says_how_far_it_is_and_what_holds_it_back() -> None:
     assert "The ramp" not in html_of(page(controls=over, sets=[set_line()]))
 
 
-def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
+def test_every_count_of_the_report_is_shown_and_explained() -> None:
     numbers = {name: 1_000 + number for number, name in enumerate(COUNTS)}
     html = html_of(page(report=report(**numbers)))
     for name, number in numbers.items():
@@ -243,13 +243,13 @@ def test_every_count_of_the_report_is_there_with_its_meaning() -> None:
     assert html.count('title="Items that the function processed') == 1
 
 
-def test_what_was_left_out_stands_by_its_reason_with_the_words_of_the_source() -> None:
+def test_skipped_items_are_shown_by_reason_in_the_sources_words() -> None:
     html = html_of(page(report=report(left_out={"archived": 1_234, "too_cold": 5})))
     assert 'which no function can read."><dt>archived</dt><dd>1,234</dd>' in html
     assert 'Not called: too_cold."><dt>too cold</dt><dd>5</dd>' in html
 
 
-def test_the_content_of_an_item_is_shown_in_its_parts() -> None:
+def test_the_content_of_an_item_is_shown_by_field() -> None:
     assert facts("7\x1f1567539447\x1fe\x1f") == "7 · 1567539447 · e"
     assert facts('{"a": "\u202e"}') == r'{"a": "\u202e"}'
     assert facts("x" * ERROR_CHARS) == "x" * ERROR_CHARS + "…"
@@ -265,7 +265,7 @@ def test_the_content_of_an_item_is_shown_in_its_parts() -> None:
         (1, 8, "12.5 %"),
     ],
 )
-def test_the_share_is_never_more_than_it_is(settled: int, total: int, said: str) -> None:
+def test_a_percentage_is_never_rounded_up(settled: int, total: int, said: str) -> None:
     assert percent(settled, total) == said
 
 
@@ -300,9 +300,7 @@ def test_a_run_with_nothing_new_says_so() -> None:
         ({"redrive": "quarantine"}, "no quarantined item matches the selection"),
     ],
 )
-def test_of_a_run_that_listed_nothing_no_item_is_said_to_be_known(
-    counts: dict[str, Any], said: str
-) -> None:
+def test_a_run_that_listed_nothing_shows_no_known_items(counts: dict[str, Any], said: str) -> None:
     html = html_of(page(report=report(status="complete", closed_at=NOW, **counts)))
     assert said in html
     assert "Nothing new" not in html
@@ -339,17 +337,17 @@ ENDED = {"status": "incomplete", "closed_at": NOW, "items_left": 1_234, "partiti
         ),
     ],
 )
-def test_what_keeps_a_run_from_its_end_is_said(shown: RunPage, said: str) -> None:
+def test_the_reason_why_a_run_is_incomplete_is_shown(shown: RunPage, said: str) -> None:
     assert said in html_of(shown)
 
 
-def test_the_time_left_is_told_by_the_pace_of_the_set() -> None:
+def test_the_time_left_follows_the_pace_of_the_set() -> None:
     assert "about 6 min left in this set" in html_of(page(sets=[set_line()]))
-    # What is left may be what fails, however fast the rest went.
-    for items, told in ((74, True), (75, False)):
+    # The items left may be the failing ones, however fast the rest went.
+    for items, is_shown in ((74, True), (75, False)):
         calls = Calls([OutcomeLine("failed", 40, items), OutcomeLine("lost", 1, None)], [], [])
         html = html_of(page(sets=[set_line()], calls=calls))
-        assert ("left in this set" in html) is told
+        assert ("left in this set" in html) is is_shown
 
 
 @pytest.mark.parametrize(
@@ -364,11 +362,11 @@ def test_the_time_left_is_told_by_the_pace_of_the_set() -> None:
         page(sets=[set_line(held=0)]),
     ],
 )
-def test_no_time_is_told_where_nobody_can_know_it(shown: RunPage) -> None:
+def test_no_time_left_is_shown_if_it_is_unknown(shown: RunPage) -> None:
     assert "left in this set" not in html_of(shown)
 
 
-def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
+def test_calls_are_shown_by_outcome_and_in_flight_next_to_the_cap() -> None:
     calls = Calls(
         [
             OutcomeLine("succeeded", 90, 900),
@@ -384,7 +382,7 @@ def test_calls_are_told_by_outcome_and_those_in_flight_beside_the_cap() -> None:
     assert OUTCOMES["too_large"] in html
 
 
-def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
+def test_a_run_without_tasks_does_not_look_active() -> None:
     calls = Calls([OutcomeLine(None, 19, None)], [], [])
     shown = page(calls=calls, report=report(calls=19), sets=[set_line(held=0)])
     waiting = html_of(shown)
@@ -398,14 +396,14 @@ def test_a_run_that_nobody_works_on_does_not_seem_to_be_at_work() -> None:
         assert "left in this set" not in html
 
 
-def test_calls_that_failed_are_told_by_cause() -> None:
+def test_failed_calls_are_shown_by_cause() -> None:
     calls = Calls([OutcomeLine("failed", 3, 30, "timed_out")], [], [])
     html = html_of(page(calls=calls, report=report(calls=3)))
     assert ">timed out<" in html
     assert CAUSES["timed_out"] in html
 
 
-def test_the_reserve_for_live_traffic_is_told_beside_the_cap() -> None:
+def test_the_reserve_for_live_traffic_is_shown_next_to_the_cap() -> None:
     controls = Controls(replace(LIMITS, concurrency_ceiling=30), "s3", NOW, live=True, **ASIDE)
     html = html_of(page(controls=controls, sets=[set_line()]))
     assert "0 of at most 30 calls are in flight: reserve_percent keeps the rest" in html
@@ -419,14 +417,14 @@ def call(**fields: Any) -> CallLine:
     return line._replace(**fields)
 
 
-def test_a_failed_call_has_all_that_is_needed_to_find_its_log() -> None:
+def test_a_failed_call_shows_how_to_find_its_log() -> None:
     html = html_of(page(calls=Calls([OutcomeLine("failed", 1, 10)], [call()], [])))
     for part in ("3 / 14", "request-1", "<b>ValueError</b>: no good", "1.2 s"):
         assert part in html
     assert "console.aws.amazon.com" not in html_of(page(calls=Calls([], [call(request_id="")], [])))
 
 
-def test_a_failed_call_leads_to_its_logs_and_to_the_items_that_it_carried() -> None:
+def test_a_failed_call_links_to_its_logs_and_items() -> None:
     shown = page(calls=Calls([OutcomeLine("failed", 1, 10)], [call()], []), sets=[set_line()])
     html = html_of(shown)
     assert 'href="/dags/d/runs/r/tasks/invoke/mapped/5" target="_top"' in html
@@ -446,7 +444,7 @@ def batch(**fields: Any) -> BatchLine:
     return line._replace(**fields)
 
 
-def test_a_batch_leads_to_the_log_of_its_task() -> None:
+def test_a_batch_links_to_the_log_of_its_task() -> None:
     canary = batch(batch_id=1, canary=True, task_id="canary", map_index=-1, done=True, held=False)
     unbegun = batch(batch_id=9, task_id="", calls=0, held=False)
     html = html_of(page(batches=[batch(), unbegun, canary], sets=[set_line()]))
@@ -457,7 +455,7 @@ def test_a_batch_leads_to_the_log_of_its_task() -> None:
     assert "1 task lost" in html
 
 
-def test_who_changed_the_run_is_told() -> None:
+def test_changes_to_the_run_are_shown_with_their_user() -> None:
     html = html_of(
         page(
             events=[
@@ -480,7 +478,7 @@ SLICES = [
 ]
 
 
-def test_charts_say_the_same_in_words_and_in_a_table() -> None:
+def test_charts_have_the_same_data_as_text_and_table() -> None:
     html = html_of(page(slices=SLICES, controls=page().controls._replace(age_s=81.0)))
     assert html.count('<svg viewBox="-2 -6 604 182" role="img"') == 5
     assert "items from 100 to 100 a second, 100 at last" in html
@@ -488,14 +486,14 @@ def test_charts_say_the_same_in_words_and_in_a_table() -> None:
     assert "timed out from 0 to 1 a second, 0 at last" in html
     assert '<tr><td>35 s</td><td class="n">1</td></tr>' in html
     assert "Over time" not in html_of(page())
-    assert ' style="' not in html, "the page's own policy lets no style attribute through"
+    assert ' style="' not in html, "the page's own policy forbids style attributes"
 
 
-def test_report_files_are_told_where_there_are_any() -> None:
+def test_report_files_are_shown_if_there_are_any() -> None:
     assert "Report files" not in html_of(page())
     asked = report(report_to="s3://reports/x")
     assert "No files were written to <code>s3://reports/x</code> yet" in html_of(page(report=asked))
-    written = Written(
+    written = WrittenReport(
         manifest="s3://reports/x/manifest.json",
         sha256="0a1b",
         counts={"failed": 1, "succeeded": 1200},
@@ -508,7 +506,7 @@ def test_report_files_are_told_where_there_are_any() -> None:
         assert said in html
 
 
-def test_what_is_known_of_one_column_alone_is_drawn_across_it() -> None:
+def test_a_single_column_is_drawn_across_the_chart() -> None:
     items, *_ = charts(SLICES[:1], 81.0)
     assert items.lines[0].path == "M0.0 0.0H600.0"
     nothing_ended = SLICES[1]._replace(latency=[])
@@ -517,7 +515,7 @@ def test_what_is_known_of_one_column_alone_is_drawn_across_it() -> None:
     assert steps == "M0.0H120.0 M300.0 L420.0 L540.0"
 
 
-def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:
+def test_forecast_totals_are_shown_next_to_current_ones() -> None:
     shown = page(
         report=report(new=100, succeeded=20, quarantined=5, calls=30, cost=1.0),
         partitions=[partition(done=True)],
@@ -536,7 +534,7 @@ def test_what_will_be_at_the_end_stands_beside_what_was_so_far() -> None:
     assert '<td>cost</td><td class="n">$1.00</td><td class="soft">' in html_of(over)
 
 
-def test_every_limit_that_a_person_may_change_is_among_the_controls() -> None:
+def test_every_changeable_limit_is_among_the_controls() -> None:
     limits = replace(LIMITS, max_cost=2.5, max_calls=900)
     html = html_of(page(controls=page().controls._replace(limits=limits)))
     for name in CHANGEABLE:
@@ -597,11 +595,11 @@ def test_nothing_from_outside_becomes_html_or_hides() -> None:
         ("a\u00a0b", r"a\xa0b"),
     ],
 )
-def test_two_keys_never_look_the_same(text: str, shown: str) -> None:
+def test_different_keys_look_different(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
-def test_who_may_not_change_the_run_sees_its_limits_and_no_form() -> None:
+def test_without_edit_permission_limits_are_shown_without_a_form() -> None:
     html = html_of(page(), may_change=False)
     assert "<form" not in html
     assert "<b>50</b>" in html
@@ -611,18 +609,18 @@ def test_who_may_not_change_the_run_sees_its_limits_and_no_form() -> None:
 @pytest.mark.parametrize(
     "fields", [{"status": "complete", "closed_at": NOW}, {"stop_reason": "stopped by a user"}]
 )
-def test_what_cannot_be_changed_has_no_form(fields: dict[str, Any]) -> None:
+def test_a_fixed_limit_has_no_form(fields: dict[str, Any]) -> None:
     assert "<form" not in html_of(page(report=report(**fields)))
 
 
-def test_it_looks_again_while_the_run_may_change_and_seldom_if_looking_is_costly() -> None:
+def test_the_page_reloads_while_a_run_may_change_and_rarely_if_costly() -> None:
     assert 'data-refresh-s="3"' in html_of(page())
     assert 'data-refresh-s="21"' in html_of(page(), read_s=4.2)
     assert 'data-refresh-s="30"' in html_of(page(), read_s=60)
     assert 'data-refresh-s="0"' in html_of(page(live=False))
 
 
-def test_a_message_is_escaped_too() -> None:
+def test_a_message_is_escaped() -> None:
     html = render("message.html", SHELL, title="<b>", text="<i>")
     assert "&lt;b&gt;" in html
     assert "<i>" not in html
@@ -642,11 +640,11 @@ def test_a_message_is_escaped_too() -> None:
         (-1, "0 ms"),
     ],
 )
-def test_durations_read_well(seconds: float, text: str) -> None:
+def test_durations_are_readable(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_guesses_read_as_guesses() -> None:
+def test_estimates_are_marked_as_estimates() -> None:
     assert roughly(12) == "less than a minute"
     assert roughly(61) == "about 2 min"
 
@@ -668,7 +666,7 @@ BASE = "https://airflow.example.com/team"
         {"authorization": "Bearer token"},
     ],
 )
-def test_the_own_page_may_send_forms(headers: dict[str, str]) -> None:
+def test_the_page_itself_may_send_forms(headers: dict[str, str]) -> None:
     assert is_own(headers, BASE)
 
 

@@ -20,7 +20,7 @@ import psycopg2
 
 from stack import airflow
 from stack.endpoint import Bucket, Function, Script, ScriptedEndpoint, scripted_endpoint
-from stack.scripted import impersonal_environment
+from stack.scripted import clean_environment
 from stack.services import Postgres, free_port, temporary_postgres
 from stack.settings import Ports, Settings
 from stack.supervise import Program, supervised
@@ -50,7 +50,7 @@ class Pages(ObservedAirflow):
 
     def plugin_errors(self) -> list[dict[str, Any]]:
         """Return which plugins Airflow could not take."""
-        errors: list[dict[str, Any]] = self._asked("GET", "/api/v2/plugins/importErrors")[
+        errors: list[dict[str, Any]] = self._request("GET", "/api/v2/plugins/importErrors")[
             "import_errors"
         ]
         return errors
@@ -100,7 +100,7 @@ def try_form(form: Form, server: Postgres, endpoint: ScriptedEndpoint) -> str:
     with supervised(settings.directory, {"airflow": programs}) as supervisor:
         supervisor.start("airflow")
         supervisor.wait("Airflow", lambda: _answers(settings))
-        airflow.warm(settings)
+        airflow.warm_up(settings)
         with Pages(settings) as pages:
             return _judge(pages, settings, dsn, endpoint)
 
@@ -168,9 +168,9 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="retrofill-wheel-") as work,
         scripted_endpoint(_SCRIPT) as endpoint,
-        temporary_postgres(lasting=False) as server,
+        temporary_postgres(durable=False) as server,
     ):
-        bare = {k: v for k, v in impersonal_environment().items() if k != "PYTHONPATH"}
+        bare = {k: v for k, v in clean_environment().items() if k != "PYTHONPATH"}
         for name in asked:
             began = time.monotonic()
             home = Path(work) / name

@@ -1,1 +1,1 @@
-"""AWS, as several kinds need it: the facts of its objects, and its errors."""
+"""AWS, for several kinds: the facts of its objects, its errors, its sessions."""

@@ -19,8 +19,8 @@ def database_token(session: AwsSession, host: str, port: int, login: str) -> str
 
 
 def _refused(error: ClientError | ParamValidationError, _: Refusal) -> ConfigError:
-    return ConfigError(f"aws_conn_id: it gives no token for the database ({error})")
+    return ConfigError(f"aws_conn_id: it cannot make a token for the database ({error})")
 
 
 def _unanswered(error: Exception) -> StateUnavailable:
-    return StateUnavailable(f"aws_conn_id: it gives no token for the database now ({error})")
+    return StateUnavailable(f"aws_conn_id: it cannot make a token for the database now ({error})")

@@ -1,6 +1,6 @@
-"""Objects: what a listing says about one, as one text, and whether it can be read.
+"""Objects: their facts in a listing, packed into one text, and if they can be read.
 
-This text is the content of an item.
+The text is the content of an item.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ LEFT_OUT: Mapping[str, str] = {
     "restoring": "being restored from an archive; the job's next run takes them once they are",
     "later": "modified after the run was opened; the job's next run takes them",
 }
-"""Why an existing object is left out, with descriptions for people."""
+"""The reasons to leave out an existing object, with descriptions."""
 
 _ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _SEPARATOR = "\x1f"
@@ -24,7 +24,7 @@ _DAY_S = 86_400
 
 
 class ObjectFacts(NamedTuple):
-    """What a listing says about an object, apart from its key."""
+    """The facts about an object in a listing, apart from its key."""
 
     size: int
     """In bytes."""
@@ -53,12 +53,12 @@ class ObjectColumns(NamedTuple):
 
 
 def require_storable(modified_at: datetime, etag: str, version_id: str) -> None:
-    """Check that the content of an item can store these facts; see :func:`pack`.
+    """Check that :func:`pack` can pack these facts.
 
     :raises ValueError: it cannot
     """
     if modified_at < _EPOCH or _SEPARATOR in etag or _SEPARATOR in version_id:
-        message = f"no object: modified {modified_at}, ETag {etag!r}, version {version_id!r}"
+        message = f"not an object: modified {modified_at}, ETag {etag!r}, version {version_id!r}"
         raise ValueError(message)
 
 
@@ -67,7 +67,7 @@ def pack(size: int, modified_at: datetime, etag: str, version_id: str) -> str:
 
     The time is in seconds since 1970, which takes less than half the bytes of ISO 8601.
 
-    :raises ValueError: ETag or version contain the separator, or the time is before 1970
+    :raises ValueError: ETag or version contain that character, or the time is before 1970
     """
     require_storable(modified_at, etag, version_id)
     since = modified_at - _EPOCH
@@ -117,8 +117,8 @@ def is_archived(storage_class: str) -> bool:
 def out_of_reach(storage_class: str, restore: str) -> str:
     """Return why an object cannot be read, as in :data:`LEFT_OUT`; empty: it can.
 
-    :param restore: what S3 says about its restoration: in a listing whether it is in progress, for
-        a single object ``ongoing-request="true"``; empty: nothing, so there is no copy
+    :param restore: what S3 reports about its restoration: in a listing, if it is in progress; for
+        a single object, ``ongoing-request="true"``; empty: there is no restored copy
     """
     if not is_archived(storage_class):
         return ""

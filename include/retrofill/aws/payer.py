@@ -18,9 +18,9 @@ def paying(client: "S3Client", *, pays: bool) -> "S3Client":
     """Return a client that accepts the bucket's charges with each request, if it pays."""
     if pays:
         # By name, so that a client registered twice does it once.
-        client.meta.events.register("before-call.s3", _say_so, unique_id="retrofill-payer")
+        client.meta.events.register("before-call.s3", _accept, unique_id="retrofill-payer")
     return client
 
 
-def _say_so(params: dict[str, Any], **_: object) -> None:
+def _accept(params: dict[str, Any], **_: object) -> None:
     params["headers"]["x-amz-request-payer"] = "requester"

@@ -1,4 +1,4 @@
-"""Translate AWS's refusals and missing responses, in the same way for every service."""
+"""Translate AWS's refusals and missing responses, the same for every service."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +65,7 @@ class Refusal(Enum):
     """A retry may succeed."""
 
     OTHER = auto()
-    """Because of the request itself, which would be refused again."""
+    """Because of the request: AWS would refuse it again."""
 
 
 def refusal_of(error: ClientError) -> Refusal:
@@ -107,7 +107,7 @@ def explained(
     :param refused: the error for a request that is denied or wrong
     :param unanswered: the error for a request that a retry may get answered
     :raises ConfigError: the connection has no credentials, or AWS does not accept them
-    :raises RetrofillError: what one of the parameters returned
+    :raises RetrofillError: the error that ``refused`` or ``unanswered`` returned
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Sessions of AWS: how control-plane requests are made, and credentials."""
+"""AWS sessions: the settings of control-plane requests, and credentials."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ CONTROL_PLANE = Config(connect_timeout=5, read_timeout=60, retries={"mode": "sta
 
 
 def region_here() -> str:
-    """Return the region that boto3 finds by itself; empty: none."""
+    """Return the region that boto3 finds without a connection; empty: none."""
     return boto3.Session().region_name or ""
 
 

@@ -29,7 +29,7 @@ kms:GenerateDataKey and kms:Decrypt on that key."""
 
 
 class ObjectStore:
-    """The bucket of a folder, with the session of a connection.
+    """A bucket with folders, accessed with the session of a connection.
 
     :param param: the param that names it, for messages
     """
@@ -50,7 +50,7 @@ class ObjectStore:
 
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
-        """Write in parts, which become a file at the end."""
+        """Write a file in parts; it appears when all are written."""
         import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
 
         transport = {"client": self._client, "min_part_size": _PART_BYTES}
@@ -72,4 +72,4 @@ class ObjectStore:
         )
 
     def _unanswered(self, error: Exception) -> NotWritten:
-        return NotWritten(f"{self._param}: s3://{self._name} gave no answer ({error})")
+        return NotWritten(f"{self._param}: s3://{self._name} did not answer ({error})")

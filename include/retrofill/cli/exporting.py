@@ -11,7 +11,7 @@ from retrofill.cli.state import connections, open_state
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
-from retrofill.model.report_files import Asked
+from retrofill.model.report_files import ReportRequest
 
 
 class Items(StrEnum):
@@ -55,7 +55,7 @@ def export(
 
     if (run is None) == (job is None):
         raise ConfigError(f"run: {run}, job: {quoted(job)}; give one of them")
-    asked = Asked(items=items.value, format=form.value, details=details)
+    asked = ReportRequest(items=items.value, format=form.value, details=details)
     destination = _destination(folder)
     store = open_store(destination, connections(), aws_conn_id, anywhere=True)
     store.require_writable(destination)

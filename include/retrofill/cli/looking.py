@@ -7,13 +7,13 @@ import typer
 from retrofill.cli.exits import Exit
 from retrofill.cli.output import Json, print_json, print_records, print_text
 from retrofill.cli.state import find_job, open_state
-from retrofill.cli.watching import standing, watch
-from retrofill.model.approval import Answer
+from retrofill.cli.watching import status_text, watch
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.cost import dollars
 from retrofill.model.needs import needs_of, urgency
 from retrofill.model.records import as_json as json_of
 from retrofill.model.report import Report
-from retrofill.model.standing import standing_of
+from retrofill.model.status import status_of
 from retrofill.state import pages
 from retrofill.state.jobs import CountedJob, JobLine, counted, list_jobs
 from retrofill.state.listing import list_runs
@@ -82,7 +82,7 @@ def runs(
         {
             "run": lambda run: run.run_id,
             "job": lambda run: run.job,
-            "status": standing,
+            "status": status_text,
             "found": lambda run: run.total,
             "settled": lambda run: run.settled,
             "quarantined": lambda run: run.quarantined,
@@ -119,16 +119,16 @@ def status(
 
 def _needs(job: JobLine) -> tuple[str, ...]:
     """Return why a job needs attention, as far as the state knows without Airflow."""
-    standing = None
+    status = None
     if job.status is not None:
-        standing = standing_of(
+        status = status_of(
             job.status,
-            unapproved=job.approval == Answer.WAITING,
+            unapproved=job.approval == ApprovalStatus.WAITING,
             stopping=job.stop_reason is not None,
             paused=bool(job.paused),
             active=True,
         )
-    return needs_of(standing, quarantines=job.quarantines, is_off=False)
+    return needs_of(status, quarantines=job.quarantines, is_off=False)
 
 
 def print_report(page: pages.RunPage) -> None:

@@ -13,7 +13,7 @@ from retrofill.cli.looking import RunNumber, end, print_report
 from retrofill.cli.output import Json, print_json, print_text, say
 from retrofill.cli.state import open_state
 from retrofill.cli.watching import POLL_S, watch
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import REFUSED, Run, SetRef
 from retrofill.state import pages, runs
@@ -81,9 +81,9 @@ def plan(
             from retrofill.sources import reasons_of  # noqa: PLC0415
 
             print_text(found.markdown(reasons_of(page.controls.source_kind)))
-    if planned.approval is not None and planned.approval.status is Answer.WAITING:
+    if planned.approval is not None and planned.approval.status is ApprovalStatus.WAITING:
         say(
-            f"run {run_id} waits for approval until {planned.approval.until_said};"
+            f"run {run_id} waits for approval until {planned.approval.until_text};"
             f" to call what is planned: retrofill approve {run_id}"
         )
         return
@@ -97,12 +97,12 @@ def approve(run: RunNumber) -> None:
 
     Exit code 1: the plan was rejected or expired, or what would be called has changed since.
     """
-    _answer(run, "Approve", Answer.APPROVED)
+    _answer(run, "Approve", ApprovalStatus.APPROVED)
 
 
 def reject(run: RunNumber) -> None:
     """Reject the plan of a run: it calls nothing, and its items are new again."""
-    _answer(run, "Reject", Answer.REJECTED)
+    _answer(run, "Reject", ApprovalStatus.REJECTED)
 
 
 def _start(
@@ -182,26 +182,26 @@ def _await_plan(airflow: Airflow, conn: Connection, begun: DagRun, run_id: int) 
     while True:
         now = airflow.dag_run(begun.dag_id, begun.dag_run_id)
         run = runs.get_run(conn, run_id)
-        waits = run.approval is not None and run.approval.status is Answer.WAITING
+        waits = run.approval is not None and run.approval.status is ApprovalStatus.WAITING
         if waits or run.status != "open" or now.has_ended:
             return run
         time.sleep(POLL_S)
 
 
-def _answer(run_id: int, option: str, wanted: Answer) -> None:
-    """Answer the plan of a run, until the run has taken the answer.
+def _answer(run_id: int, option: str, wanted: ApprovalStatus) -> None:
+    """ApprovalStatus the plan of a run, until the run has taken the answer.
 
     Airflow may ignore an answer that comes right after the question, while the process that asked
     is still ending, and asks again.
     """
     with sign_in() as airflow, open_state() as conn:
         approval = runs.get_run(conn, run_id).approval
-        if approval is None or approval.status is not Answer.WAITING:
-            said = f"its plan {approval.said}" if approval else "it needs no approval"
+        if approval is None or approval.status is not ApprovalStatus.WAITING:
+            said = f"its plan {approval.text}" if approval else "it needs no approval"
             raise ConfigError(f"run: {run_id}; {said}; give a run whose plan waits for approval")
         first = runs.later_sets(conn, SetRef(run_id, 0))[0]
         limit = time.monotonic() + _TAKEN_WITHIN_S
-        while approval.status is Answer.WAITING:
+        while approval.status is ApprovalStatus.WAITING:
             if airflow.state_of(*first, _APPROVE) == "awaiting_input":
                 airflow.answer(*first, _APPROVE, option)
             elif time.monotonic() > limit:
@@ -209,7 +209,7 @@ def _answer(run_id: int, option: str, wanted: Answer) -> None:
                 raise typer.Exit(Exit.INCOMPLETE)
             time.sleep(POLL_S)
             approval = runs.get_run(conn, run_id).approval or approval
-    say(f"run {run_id}: its plan was {approval.said}")
+    say(f"run {run_id}: its plan was {approval.text}")
     if approval.status is not wanted:
         raise typer.Exit(Exit.INCOMPLETE)
 

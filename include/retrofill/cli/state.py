@@ -49,7 +49,7 @@ def check_setup() -> "Setup":
     found = connections()
     if isinstance(found, EnvironmentConnections):
         return Wiring(found).setup(None)
-    from retrofill.airflow_settings import airflow_facts  # noqa: PLC0415
+    from retrofill.airflow_runs import airflow_facts  # noqa: PLC0415
 
     return Wiring(found).setup(airflow_facts())
 

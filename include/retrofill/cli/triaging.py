@@ -168,7 +168,7 @@ def redrive(
     with open_state() as conn:
         asked = ask(conn, job, selection, note.strip())
         items = "too many items to count" if asked.items is None else counted(asked.items, "item")
-        said = f"{items} of {selection.said}; cost {in_range(asked.cost, dollars)}"
+        said = f"{items} of {selection.text}; cost {in_range(asked.cost, dollars)}"
         if count:
             if as_json:
                 print_json({**json_of(asked), "selection": selection.as_json()})

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from retrofill.cli.output import print_json, say
 from retrofill.model.amounts import counted
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.report import Report
 from retrofill.state import runs
 from retrofill.state.connection import Connection
@@ -42,13 +42,13 @@ def watch(
             time.sleep(POLL_S)
 
 
-def standing(report: Report) -> str:
+def status_text(report: Report) -> str:
     """Return the status of a run in a few words."""
     if report.status != "open":
         return report.status
-    approval = Approval.from_json(report.approval)
-    if approval is not None and approval.status is Answer.WAITING:
-        return approval.said
+    approval = Approval.from_json_if_any(report.approval)
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
+        return approval.text
     return f"stopping: {report.stop_reason}" if report.stop_reason else report.status
 
 
@@ -62,7 +62,7 @@ def line(report: Report) -> str:
         said.append(f"{counted(report.partitions_left, 'partition')} to list")
     if report.quarantined:
         said.append(f"{report.quarantined:,} in quarantine")
-    return f"run {report.run_id} ({report.job}): {standing(report)}; {', '.join(said)}"
+    return f"run {report.run_id} ({report.job}): {status_text(report)}; {', '.join(said)}"
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def _lines() -> Show:
 
     def show(report: Report) -> None:
         nonlocal said, at
-        now, new = time.monotonic(), standing(report)
+        now, new = time.monotonic(), status_text(report)
         if new != said or now - at >= _SAY_S:
             said, at = new, now
             say(line(report))

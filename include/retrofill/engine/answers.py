@@ -12,12 +12,12 @@ empty, ``null``, ``{}``, ``[]``, ``""``                     every item succeeded
 ``batchItemFailures`` missing, ``null`` or ``[]``           every item succeeded
 a list of ``{"itemIdentifier": <id of the call>}``          these items failed, the others succeeded
 the same id listed twice                                    as if listed once
-an id missing, empty, ``null``, no text or not of the call  malformed
-any other type; no JSON; duplicate names; NaN; not UTF-8    malformed
+an id that is missing, empty, not a text, not of the call   malformed
+any other type; not JSON; duplicate names; NaN; not UTF-8   malformed
 ==========================================================  =======================================
 
-``checkpoint`` is the same list in the response of a function behind a stream: every record from the
-first listed one on comes again, but only that one has failed
+``checkpoint`` is the same list in the response of a function behind a stream: all records from the
+first listed one on are sent again, but only that one has failed
 (https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-batchfailurereporting.html).
 
 ``s3-batch``, the response of S3 Batch Operations
@@ -42,13 +42,13 @@ _NO_RESULT = "no result for this task"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the response of a successful invocation says about the items of its call."""
+    """What the response of a call reports about its items."""
 
     failed: Mapping[int, str] = field(default_factory=dict)
     """The message for each item that failed, by its position in the call."""
 
     permanent: frozenset[int] = frozenset()
-    """Positions of failed items that another attempt cannot help."""
+    """Positions of items that would fail again."""
 
     unread: frozenset[int] = frozenset()
     """Positions of items that the function did not process: neither succeeded nor failed."""
@@ -63,22 +63,17 @@ ALL_SUCCEEDED = Answer()
 def read_answer(contract: Contract, body: bytes, identifiers: Sequence[str]) -> Answer:
     """Read the response of a function that returned without an error.
 
-    :param body: the response's payload
     :param identifiers: the name of each item in the event, in the call's order; if several items
         share a name, a result for it applies to all of them
     """
+    if contract is Contract.RETURN:
+        return ALL_SUCCEEDED
     try:
-        match contract:
-            case Contract.RETURN:
-                return ALL_SUCCEEDED
-            case Contract.BATCH_ITEM_FAILURES:
-                return _batch_item_failures(_parsed(body), identifiers)
-            case Contract.CHECKPOINT:
-                return _up_to_the_first(
-                    _batch_item_failures(_parsed(body), identifiers), identifiers
-                )
-            case Contract.S3_BATCH:
-                return _s3_batch(_parsed(body), identifiers)
+        parsed = _parsed(body)
+        if contract is Contract.S3_BATCH:
+            return _s3_batch(parsed, identifiers)
+        answer = _batch_item_failures(parsed, identifiers)
+        return _up_to_the_first(answer, identifiers) if contract is Contract.CHECKPOINT else answer
     except _MalformedError as error:
         return Answer(malformed=f"the answer does not conform to {contract}: {error}")
 
@@ -153,16 +148,16 @@ def _s3_batch(answer: object, identifiers: Sequence[str]) -> Answer:
     positions = _positions(identifiers)
     results: dict[int, tuple[str, str]] = {}
     for task_id, result in _named(answer.get("results"), "results", "taskId"):
-        said = _one_of(_RESULT_CODES, result, "resultCode"), _message(result)
+        found = _one_of(_RESULT_CODES, result, "resultCode"), _message(result)
         for position in _lookup(positions, task_id, "taskId"):
-            if results.setdefault(position, said)[0] != said[0]:
+            if results.setdefault(position, found)[0] != found[0]:
                 raise _MalformedError(f"two results of the task {_shown(task_id)} differ")
     for position, identifier in enumerate(identifiers):
         if position not in results:
             if missing is None:
                 raise _MalformedError(
                     f"there is no result for the task {_shown(identifier)},"
-                    " and treatMissingKeysAs does not say what that means"
+                    " and treatMissingKeysAs is missing"
                 )
             results[position] = missing, _NO_RESULT
     return Answer(

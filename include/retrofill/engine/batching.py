@@ -9,9 +9,9 @@ MAX_BATCHES = 200
 MOST_BYTES = 64 * 2**20
 """Content bytes of a batch, unless it is a single item or there would be too many batches.
 
-In an extent that is cut, or that items have left, each item counts as the mean of all. There is a
-new one at each end of a batch at most. So a batch exceeds this bound by less than the content of
-two screening chunks.
+In an extent that is cut, or that items have left, each item counts as the mean of all. A batch has
+at most one such extent at each end, so it exceeds this bound by less than the content of two
+screening chunks.
 """
 
 MIN_BATCHES = 4
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
         return self.bytes * (rank + items) // self.items - self.bytes * rank // self.items
 
 
-class Place(NamedTuple):
+class Edge(NamedTuple):
     """An item of a piece, by its rank in it."""
 
     piece: Piece
@@ -54,8 +54,8 @@ class Place(NamedTuple):
 class Batch(NamedTuple):
     """Neighbouring items, from the first to the last."""
 
-    first: Place
-    last: Place
+    first: Edge
+    last: Edge
     items: int
     bytes: int = 0
     """Their content bytes; see MOST_BYTES."""
@@ -90,15 +90,15 @@ def cut(
     for piece in pieces:
         rank = 0
         while rank < piece.items:
-            goes_on = place % size > 0 and batches[-1].last.piece.island == piece.island
-            before = batches[-1] if goes_on else None
+            continues = place % size > 0 and batches[-1].last.piece.island == piece.island
+            before = batches[-1] if continues else None
             room = most_bytes - (before.bytes if before else 0)
             light = room * piece.items // piece.bytes if piece.bytes else piece.items
             if before and (room < 0 or light < 1):
                 place += size - place % size
                 continue
             taken = min(piece.items - rank, size - place % size, max(light, 1))
-            first, last = Place(piece, rank), Place(piece, rank + taken - 1)
+            first, last = Edge(piece, rank), Edge(piece, rank + taken - 1)
             added = Batch(first, last, taken, piece.bytes_of(rank, taken))
             if before:
                 first, _, items, held = batches.pop()
@@ -109,7 +109,7 @@ def cut(
     return batches
 
 
-def places_to_look_up(batches: Iterable[Batch]) -> list[Place]:
+def edges_to_look_up(batches: Iterable[Batch]) -> list[Edge]:
     """Return the edges of batches whose numbers must be looked up."""
     edges = (edge for batch in batches for edge in (batch.first, batch.last))
     return list(dict.fromkeys(edge for edge in edges if edge.seq is None))

@@ -1,4 +1,4 @@
-"""Causes of failure that stop a run: how often each occurred, and how often it may."""
+"""Causes of failure that stop a run: how often each has occurred, and how often it may."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from retrofill.engine.outcomes import REFUSED
 
 
-class Came(NamedTuple):
+class CallCount(NamedTuple):
     """How many calls of a run ended in one way."""
 
     outcome: str
@@ -18,24 +18,24 @@ class Came(NamedTuple):
     """Items that they carried."""
 
 
-def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) -> str | None:
-    """Say which cause occurred more often than its limit allows; None: none did.
+def exceeded(most: Mapping[str, float], ended: Collection[CallCount], sample: int) -> str | None:
+    """Return which cause occurred more often than its limit allows; None: no cause did.
 
-    Refusals are a share of all calls. Everything else is a share of the items in calls that were
-    not refused: how often a function is busy says nothing about how often it fails.
+    Refusals are a percentage of all calls. All other causes are a percentage of the items in calls
+    that were not refused, because a busy function does not fail more often.
 
     :param most: percentages by cause
     :param ended: how calls of the run ended
     :param sample: items that calls must have carried before a limit applies
     """
-    ran = sum(came.items for came in ended if came.outcome not in REFUSED)
+    ran = sum(one.items for one in ended if one.outcome not in REFUSED)
     for cause, percent in sorted(most.items()):
-        those = [came for came in ended if cause in {came.cause, came.outcome}]
+        those = [one for one in ended if cause in {one.cause, one.outcome}]
         if cause in REFUSED:
             found, of, what = _calls(those), _calls(ended), "calls that ended"
-            carried = sum(came.items for came in ended)
+            carried = sum(one.items for one in ended)
         else:
-            found, of, what = sum(came.items for came in those), ran, "items in calls that ended"
+            found, of, what = sum(one.items for one in those), ran, "items in calls that ended"
             carried = ran
         if carried >= sample and found * 100 > of * percent:
             return (
@@ -45,5 +45,5 @@ def exceeded(most: Mapping[str, float], ended: Collection[Came], sample: int) ->
     return None
 
 
-def _calls(ended: Collection[Came]) -> int:
-    return sum(came.calls for came in ended)
+def _calls(ended: Collection[CallCount]) -> int:
+    return sum(one.calls for one in ended)

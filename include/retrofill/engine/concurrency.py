@@ -12,11 +12,11 @@ wide: about one round trip. Five things differ from the textbook, each to cause 
 * The window returns to just below the refused width, half of the way each round, and rests there.
   A probe beyond it costs refused calls, so it must be rare, counted in calls.
 * Then it grows by 1, 2, 4... each round, so that a raised limit is soon found.
-* If everything that was sent was refused, nothing is sent for a moment.
+* If all calls in flight were refused, it sends nothing for a moment.
 
 With n tasks that share a limit, each probes 1/n as often, so that together they are throttled no
-more than a single task. They also share what all of them have found: on its own, a window that was
-refused because of another's probe would stay behind.
+more than a single task. They also share the width that they have found: on its own, a window that
+was refused because of another's probe would stay too narrow.
 """
 
 START = 10
@@ -35,7 +35,7 @@ GENTLE = 0.9
 HARD = 0.5
 
 PAUSE_S = 0.05
-"""Seconds to send nothing after everything was refused; they double while it stays so."""
+"""Seconds to send nothing after all calls were refused; each further time doubles them."""
 
 LONGEST_PAUSE_S = 1.0
 
@@ -50,9 +50,11 @@ class ConcurrencyWindow:
     """
 
     def __init__(self, ceiling: int, *, now: float) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
+        """The upper limit on calls in flight; it may be changed at any time."""
+
         self._size = START
-        self._in_flight = 0
+        self.in_flight = 0
         self._peak = 0
         self._doubling = True
         self._good = START
@@ -71,21 +73,7 @@ class ConcurrencyWindow:
     @property
     def size(self) -> int:
         """How many calls may be in flight at once."""
-        return min(self._size, self._ceiling)
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls are in flight."""
-        return self._in_flight
-
-    @property
-    def ceiling(self) -> int:
-        """The upper limit on calls in flight; it may be changed at any time."""
-        return self._ceiling
-
-    @ceiling.setter
-    def ceiling(self, ceiling: int) -> None:
-        self._ceiling = ceiling
+        return min(self._size, self.ceiling)
 
     @property
     def width(self) -> int | None:
@@ -112,15 +100,15 @@ class ConcurrencyWindow:
         """Return how many calls may be sent now, 0 or more."""
         if now < self._paused_until:
             return 0
-        full = self._in_flight >= self.size
+        full = self.in_flight >= self.size
         if full and self._doubling and now - self._grown_at >= RAMP_S:
             self._grow(now)
-        return max(0, self.size - self._in_flight)
+        return max(0, self.size - self.in_flight)
 
     def sent(self, calls: int = 1) -> None:
         """Record that calls were sent."""
-        self._in_flight += calls
-        self._peak = max(self._peak, self._in_flight)
+        self.in_flight += calls
+        self._peak = max(self._peak, self.in_flight)
 
     def ended(self, *, throttled: bool, sent_at: float, now: float) -> None:
         """Record that a call ended.
@@ -128,10 +116,10 @@ class ConcurrencyWindow:
         :param throttled: whether it was refused because of load
         :param sent_at: when it was sent
         """
-        self._in_flight -= 1
+        self.in_flight -= 1
         if not throttled:
             self._pause_s = PAUSE_S
-        elif not self._in_flight:
+        elif not self.in_flight:
             self._paused_until = now + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         if sent_at < self._cut_at:
@@ -158,10 +146,10 @@ class ConcurrencyWindow:
 
     def _begin_round(self) -> None:
         self._ended_in_round = 0
-        self._peak = self._in_flight
+        self._peak = self.in_flight
 
     def _grow(self, now: float) -> None:
-        if self._size >= self._ceiling:
+        if self._size >= self.ceiling:
             return
         if self._doubling:
             self._size *= 2
@@ -170,14 +158,14 @@ class ConcurrencyWindow:
         elif self._quiet_rounds >= REST_ROUNDS * self._sharers and self._quiet_calls >= REST_CALLS:
             self._size += self._step
             self._step *= 2
-        self._size = min(self._size, self._ceiling)
+        self._size = min(self._size, self.ceiling)
         self._grown_at = now
 
     def _shrink(self, now: float) -> None:
         self._flight = max(1, min(self._size, self._peak))
         self._refused = 1
-        in_vain = not self._doubling and self._quiet_calls < self._flight // 2
-        self._size = int(self._flight * (HARD if in_vain else GENTLE))
+        too_soon = not self._doubling and self._quiet_calls < self._flight // 2
+        self._size = int(self._flight * (HARD if too_soon else GENTLE))
         self._narrow()
         self._doubling = False
         self._cut_at = self._grown_at = now

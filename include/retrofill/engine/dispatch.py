@@ -16,7 +16,6 @@ from retrofill.model.calls import (
     Entry,
     Quarantined,
     Settlement,
-    keys_of,
     spans_of,
 )
 from retrofill.model.cost import Usage
@@ -31,9 +30,8 @@ MAX_REFUSALS = 20
 class Dispatch:
     """The calls of one batch: ready, waiting for their time, or in flight.
 
-    It is pure: time is an argument (monotonic seconds), and randomness is a function.
-
-    It is empty until calls are added.
+    It is pure: time is an argument (monotonic seconds), and randomness is a function. It is empty
+    until calls are added.
 
     :param max_attempts: failures after which an item is quarantined
     :param function_timeout_s: how long a call without a response may still be running
@@ -77,7 +75,7 @@ class Dispatch:
         items = 0
         for call, delay_s in calls:
             self._queue(call, delay_s, now)
-            items += len(call.entries)
+            items += len(call.seqs)
         self._most_waiting = max(self._most_waiting, items)
 
     @property
@@ -99,14 +97,14 @@ class Dispatch:
         """Return how many calls could be sent now."""
         while self._waiting and self._waiting[0][0] <= now:
             call = heapq.heappop(self._waiting)[2]
-            self._waiting_items -= len(call.entries)
+            self._waiting_items -= len(call.seqs)
             self._ready.append(call)
         return len(self._ready)
 
     def is_low(self, room: int, now: float) -> bool:
         """Return whether to add calls before ``room`` of them are taken.
 
-        Waiting calls stay in memory: while they are as many as were ever added at once, add none.
+        Waiting calls stay in memory. Add no more while as many wait as were ever added at once.
         """
         return self.due(now) < room and self._can_add
 
@@ -168,10 +166,12 @@ class Dispatch:
             error_type,
             error,
             cause,
-            len(call.entries),
+            len(call.seqs),
             usage,
             *charge,
-            keys=() if outcome is Outcome.SUCCEEDED else keys_of(call.entries[:KEYS_KEPT]),
+            keys=()
+            if outcome is Outcome.SUCCEEDED
+            else [item.key for item in call.items[:KEYS_KEPT]],
         )
         self.settlement.ended.append(record)
         self._compare(record)
@@ -209,30 +209,24 @@ class Dispatch:
             )
 
     def _succeeded(self, call: Call, record: EndedCall, answer: Answer | None, now: float) -> None:
-        said = answer or ALL_SUCCEEDED
-        left = said.failed.keys() | said.unread
-        spans = (
-            call.spans
-            if not left
-            else spans_of(
-                [entry.seq for position, entry in enumerate(call.entries) if position not in left]
-            )
-        )
-        self.settlement.succeeded.extend((span, record.number) for span in spans)
+        read = answer or ALL_SUCCEEDED
+        left = read.failed.keys() | read.unread
+        done = [seq for at, seq in enumerate(call.seqs) if at not in left] if left else call.seqs
+        self.settlement.succeeded.extend((span, record.number) for span in spans_of(done))
         if call.attempt > 1:
             self.settlement.cured += sum(
                 entry.blamed for position, entry in enumerate(call.entries) if position not in left
             )
         retried = []
-        for position, error in sorted(said.failed.items()):
+        for position, error in sorted(read.failed.items()):
             entry = call.entries[position]
             entry.attempts += 1
-            if not self._blame(entry, record, error, final=position in said.permanent):
+            if not self._blame(entry, record, error, final=position in read.permanent):
                 retried.append(entry)
         if retried:
-            self._retry(Call(retried, call.attempt + 1), now)
-        if said.unread:
-            unread = Call([call.entries[at] for at in sorted(said.unread)], call.attempt + 1)
+            self._retry(Call.of(retried, call.attempt + 1), now)
+        if read.unread:
+            unread = Call.of([call.entries[at] for at in sorted(read.unread)], call.attempt + 1)
             self._attempted(unread)
             self._persist(unread, 0.0)
             self._queue(unread, 0.0, now)
@@ -242,10 +236,10 @@ class Dispatch:
             self._blame_first(call.entries, record, error)
             self._hold(call, record, error)
             return
-        if len(call.entries) > 1:
+        if len(call.seqs) > 1:
             self._bisect(call, now)
         elif not self._blame(call.entries[0], record, error, final=False):
-            self._retry(Call(call.entries, call.attempt + 1), now)
+            self._retry(Call.of(call.entries, call.attempt + 1), now)
 
     def _silent(self, call: Call, record: EndedCall, now: float) -> None:
         ends_by = call.sent_at + self._function_timeout_s
@@ -282,7 +276,7 @@ class Dispatch:
         self._again(call, backoff_s(call.refusals, self._random(), None), now)
 
     def _too_large(self, call: Call, record: EndedCall, now: float) -> None:
-        if len(call.entries) > 1:
+        if len(call.seqs) > 1:
             self._bisect(call, now)
         else:
             self._blame(call.entries[0], record, record.error, final=True)
@@ -309,11 +303,11 @@ class Dispatch:
                 self.settlement.failing_as.add(record.error_type or error)
 
     def _bisect(self, call: Call, now: float) -> None:
-        cap = cap_after(len(call.entries))
+        cap = cap_after(len(call.seqs))
         for half in bisect(call.entries):
             for entry in half:
                 entry.call_cap = cap
-            smaller = Call(list(half), call.attempt + 1)
+            smaller = Call.of(list(half), call.attempt + 1)
             self._persist(smaller, 0.0)
             self._queue(smaller, 0.0, now)
 
@@ -333,6 +327,6 @@ class Dispatch:
     def _queue(self, call: Call, delay_s: float, now: float) -> None:
         if delay_s > 0:
             heapq.heappush(self._waiting, (now + delay_s, next(self._order), call))
-            self._waiting_items += len(call.entries)
+            self._waiting_items += len(call.seqs)
         else:
             self._ready.append(call)

@@ -1,6 +1,7 @@
 """Durations: predict how long the calls of a run take from those of its canary."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from retrofill.engine.fit import Fit, Range, least_squares, percentile
@@ -10,7 +11,8 @@ CALLS_PER_COLUMN = 5
 """Calls that a model needs per coefficient; with fewer it would fit anything."""
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Work:
     """What is to be called."""
 
     items: int

@@ -1,7 +1,7 @@
 """Feedback: whether new items look like the function's output for items that it processed.
 
 A name alone proves nothing: people have photo.jpg and photo-2.jpg. An output is named after its
-input, but for an affix, a folder or an extension, *and* was written while that input was called.
+input, apart from an affix, a folder or an extension, *and* was written while its input was called.
 """
 
 import re
@@ -21,13 +21,13 @@ MOST_STEMS = 200
 """The most names that are looked up for an item."""
 
 FEWEST = 10
-"""Outputs that raise a suspicion; of fewer items all must be outputs."""
+"""Outputs that raise a suspicion. If fewer items are new, all must be outputs."""
 
 VERY_FEW = 3
-"""With fewer items than this, nothing is concluded."""
+"""Fewer items than this are never called feedback."""
 
-LEAST_SHARE = 0.1
-"""The share of new items that must look like outputs: nine tenths may come from elsewhere."""
+LEAST_FRACTION = 0.1
+"""The fraction of new items that must look like outputs: the others may come from elsewhere."""
 
 BEFORE = timedelta(seconds=2)
 """How long before its call an output may seem to be written: sources report whole seconds."""
@@ -44,7 +44,7 @@ _LONGEST_EXTENSION = 10
 _TOKENS = re.compile(r"[A-Z]*[^\W\d_A-Z]+|[A-Z]+|\d+|[\W_]")
 
 
-class Fresh(NamedTuple):
+class NewItem(NamedTuple):
     """A new item."""
 
     key: str
@@ -66,13 +66,6 @@ class Calling(NamedTuple):
     def covers(self, time: datetime) -> bool:
         """Return whether something written at this time may be an output of the run."""
         return self.began - BEFORE <= time <= self.ended + AFTER
-
-
-def evenly(count: int, most: int) -> list[int]:
-    """Return at most this many evenly spaced indexes out of a count."""
-    if count <= most:
-        return list(range(count))
-    return [place * count // most for place in range(most)]
 
 
 def parents_of(keys: Iterable[str]) -> list[str]:
@@ -122,13 +115,13 @@ def _without_affix(name: str) -> Iterator[str]:
             yield "".join(tokens[begin:])
     for length in range(1, _AFFIX_TOKENS + 1):
         for begin in range(1, len(tokens) - length):
-            # Words in the middle of a name are no affix.
+            # Words in the middle of a name are not an affix.
             if not (tokens[begin].isalnum() and tokens[begin + length - 1].isalnum()):
                 yield "".join(tokens[:begin] + tokens[begin + length :])
 
 
 def _other_folders(own: Sequence[str], folders: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield folders without some of the own ones, or with another in place of one."""
+    """Yield the path without some of its folders, or with one of them replaced by another."""
     for length in range(1, len(own) + 1):
         for begin in range(len(own) - length + 1):
             left = (*own[:begin], *own[begin + length :])
@@ -136,16 +129,17 @@ def _other_folders(own: Sequence[str], folders: Mapping[str, Sequence[str]]) -> 
     for level, part in enumerate(own[:_LEVELS]):
         above = "".join(f"{one}/" for one in own[:level])
         below = "".join(f"{one}/" for one in own[level + 1 :])
-        # Where only numbers differ, one day follows another.
-        others = (one for one in folders.get(above, ()) if _less_digits(one) != _less_digits(part))
-        yield from (f"{above}{one}/{below}" for one in others)
+        # Folders that differ only in digits are dates, such as one per day.
+        for other in folders.get(above, ()):
+            if _without_digits(other) != _without_digits(part):
+                yield f"{above}{other}/{below}"
 
 
-def _less_digits(text: str) -> str:
+def _without_digits(text: str) -> str:
     return "".join(character for character in text if not character.isdigit())
 
 
-class Looked(NamedTuple):
+class Findings(NamedTuple):
     """The result of examining new items."""
 
     sample: int
@@ -164,17 +158,21 @@ class Looked(NamedTuple):
     """Those named after an item that was called when they were written."""
 
     @property
-    def share(self) -> float:
-        """The share of new items that look like outputs."""
+    def fraction(self) -> float:
+        """The fraction of new items that look like outputs."""
         return self.pairs / self.looked_up * self.suspects / self.sample if self.pairs else 0.0
 
     @property
     def is_feedback(self) -> bool:
-        """Whether so many items look like outputs that a run must stop.
+        """Whether enough items look like outputs to stop the run.
 
         If each day has a folder with files of the same names, every item is named after another,
-        and a few happen to be written while that is called. Of outputs, all are.
+        and a few happen to be written while that one is called. Real outputs all are.
         """
         if self.sample < FEWEST:
             return self.pairs == self.sample >= VERY_FEW
-        return self.pairs >= FEWEST and self.share >= LEAST_SHARE and 2 * self.pairs >= self.named
+        return (
+            self.pairs >= FEWEST
+            and self.fraction >= LEAST_FRACTION
+            and 2 * self.pairs >= self.named
+        )

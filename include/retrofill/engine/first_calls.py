@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from retrofill.engine.packing import fits, pack
 from retrofill.events import CompiledShape
-from retrofill.model.calls import Call, Entry, Fresh, Loaded, items_of
+from retrofill.model.calls import Call, Entry, Loaded
 from retrofill.model.items import Item
 
 
@@ -18,8 +18,8 @@ def first_calls(
     """
     seqs, items, histories = loaded
     if not histories:
-        everything = Fresh(seqs, items)
-        return [(Call(packed), 0.0) for packed in _packed(everything, shape, max_items, max_bytes)]
+        places = _places(items, (), shape, max_items, max_bytes)
+        return [(Call(seqs[at.start : at.stop], items[at.start : at.stop]), 0.0) for at in places]
     fresh: list[Entry] = []
     at_once: list[Entry] = []
     waiting: list[Entry] = []
@@ -28,12 +28,12 @@ def first_calls(
         if history is None:
             fresh.append(Entry(seq, item))
         else:
-            # An item that must wait does not hold up those that need not.
+            # Items that must wait do not delay the others.
             group = waiting if history.delay_s else at_once
-            group.append(Entry(seq, item, *history[:-1]))
+            group.append(history.entry(seq, item))
     return [
         (
-            Call(packed, 1 + max(entry.attempts for entry in packed)),
+            Call.of(packed, 1 + max(entry.attempts for entry in packed)),
             max(histories[entry.seq].delay_s if entry.seq in histories else 0 for entry in packed),
         )
         for group in (fresh, at_once, waiting)
@@ -64,17 +64,30 @@ def fit(shape: CompiledShape, max_bytes: int) -> Fits | None:
 def _packed(
     entries: Sequence[Entry], shape: CompiledShape, max_items: int, max_bytes: int
 ) -> Iterator[Sequence[Entry]]:
+    items, caps = [entry.item for entry in entries], [entry.call_cap for entry in entries]
+    for place in _places(items, caps, shape, max_items, max_bytes):
+        yield entries[place.start : place.stop]
+
+
+def _places(
+    items: Sequence[Item],
+    call_caps: Sequence[int | None],
+    shape: CompiledShape,
+    max_items: int,
+    max_bytes: int,
+) -> Iterator[range]:
+    """Yield the positions of the items of each call."""
     most = min(max_items, shape.max_items)
     packing = pack(
-        _sizes(items_of(entries), shape, most, max_bytes),
+        _sizes(items, shape, most, max_bytes),
         overhead=shape.overhead,
         max_items=most,
         max_bytes=max_bytes,
-        call_caps=() if isinstance(entries, Fresh) else [entry.call_cap for entry in entries],
+        call_caps=call_caps,
     )
+    yield from packing.calls
     # An item that fits in no call is sent alone, so that the function's refusal quarantines it.
-    for place in (*packing.calls, *(range(at, at + 1) for at in packing.too_large)):
-        yield entries[place.start : place.stop]
+    yield from (range(at, at + 1) for at in packing.too_large)
 
 
 def _sizes(

@@ -47,8 +47,8 @@ class Range(NamedTuple):
 
     def plus(self, other: "Range") -> "Range":
         """Return the sum of two numbers that are at worst off in the same direction."""
-        known = self.likely is not None and other.likely is not None
-        likely = self.likely + other.likely if known else None  # type: ignore[operator]
+        unknown = self.likely is None or other.likely is None
+        likely = None if unknown else (self.likely or 0) + (other.likely or 0)
         return Range(self.low + other.low, likely, self.high + other.high)
 
     def within(self, low: float, high: float) -> "Range":

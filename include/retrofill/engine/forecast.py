@@ -1,7 +1,8 @@
 """Forecast: the cost and the end of a run's calls, each as a range."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from math import ceil, log2
 from typing import Any, NamedTuple
 
@@ -9,12 +10,10 @@ from retrofill.engine.concurrency import RAMP_S, START
 from retrofill.engine.durations import Durations, Measured, Work, predict
 from retrofill.engine.fit import CONFIDENCE, Range, most_events, percentile
 from retrofill.engine.ramp import rising_s
-from retrofill.model.amounts import counted, in_time
-from retrofill.model.cost import Price, dollars
+from retrofill.model.amounts import counted, in_range, in_time
+from retrofill.model.cost import MB_OF_A_GB, MS_OF_A_S, Price, dollars
 from retrofill.model.limits import Limits
-
-_MB_OF_A_GB = 1_024
-_MS = 1_000
+from retrofill.model.stored import Stored
 
 
 class Listing(NamedTuple):
@@ -35,7 +34,7 @@ class Overhead(NamedTuple):
     """Tasks that call."""
 
     at_once: int
-    """How many of them run at a time."""
+    """How many of them run at once."""
 
     start_s: Range
     """Seconds until tasks that may run have started to call."""
@@ -55,7 +54,7 @@ class Term(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class Forecast(Stored):
     """What a run will take."""
 
     work: Work
@@ -76,12 +75,7 @@ class Forecast:
     def dollars(self) -> Range | None:
         """The cost as far as its terms are known; None: no term is."""
         known = [term.dollars for term in self.terms if term.dollars is not None]
-        if not known:
-            return None
-        total = known[0]
-        for each in known[1:]:
-            total = total.plus(each)
-        return total
+        return reduce(Range.plus, known) if known else None
 
     @property
     def unknown(self) -> list[str]:
@@ -91,48 +85,22 @@ class Forecast:
     def words(self) -> Iterator[tuple[str, str]]:
         """Yield the forecast for people as names and texts."""
         about = "" if self.work.is_exact else "about "
-        yield "calls from now on", about + _spread(self.calls, _whole)
-        total = "unknown" if self.dollars is None else about + _spread(self.dollars, dollars)
+        yield "calls from now on", about + in_range(self.calls, _whole)
+        total = "unknown" if self.dollars is None else about + in_range(self.dollars, dollars)
         missing = self.unknown if self.dollars is not None else []
         and_more = f", and what is unknown: {', '.join(missing)}" if missing else ""
         yield "cost", total + and_more
         for term in self.terms:
-            cost = "unknown" if term.dollars is None else _spread(term.dollars, dollars)
-            yield f"cost of {term.name}", f"{cost}; {term.words}"
-        yield "time to the end", about + _spread(self.seconds, in_time)
+            yield f"cost of {term.name}", f"{in_range(term.dollars, dollars)}; {term.words}"
+        yield "time to the end", about + in_range(self.seconds, in_time)
         yield "durations", self.duration_words
         if self.price_words:
             yield "prices", self.price_words
 
     def as_json(self) -> dict[str, Any]:
-        """Return the forecast as plain JSON values."""
-        return {
-            "work": self.work._asdict(),
-            "calls": list(self.calls),
-            "terms": [
-                [name, dollars and list(dollars), words] for name, dollars, words in self.terms
-            ],
-            "dollars": self.dollars and list(self.dollars),
-            "seconds": list(self.seconds),
-            "duration_words": self.duration_words,
-            "price_words": self.price_words,
-            "words": list(self.words()),
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Forecast":
-        """Return the forecast from the output of :meth:`as_json`."""
-        return cls(
-            work=Work(**stored["work"]),
-            calls=Range(*stored["calls"]),
-            terms=tuple(
-                Term(name, Range(*dollars) if dollars else None, words)
-                for name, dollars, words in stored["terms"]
-            ),
-            seconds=Range(*stored["seconds"]),
-            duration_words=stored["duration_words"],
-            price_words=stored["price_words"],
-        )
+        """Return the forecast as plain JSON values, with its total and its texts."""
+        total = self.dollars and list(self.dollars)
+        return {**Stored.as_json(self), "dollars": total, "words": list(self.words())}
 
 
 def forecast(
@@ -181,8 +149,8 @@ def _terms(
     price: Price, items: Range, calls: Range, billed: Range, starts: Range
 ) -> Iterator[Term]:
     """Yield the cost of the calls, term by term."""
-    requests = _spread(calls, _whole) + (" call" if calls.high == 1 else " calls")
-    seconds = billed.plus(starts).scaled(1 / _MS)
+    requests = in_range(calls, _whole) + (" call" if calls.high == 1 else " calls")
+    seconds = billed.plus(starts).scaled(1 / MS_OF_A_S)
     compute = _compute_words(seconds, starts, price)
     if not price.is_known:
         ask = f"; give {', '.join(price.missing)}" if price.missing else ""
@@ -194,7 +162,7 @@ def _terms(
         if price.per_second is not None:
             yield Term("compute", seconds.scaled(price.per_second), compute)
     if price.per_item is not None:
-        words = f"{_spread(items, _whole)} items in calls, by price_per_item"
+        words = f"{in_range(items, _whole)} items in calls, by price_per_item"
         yield Term("items", items.scaled(price.per_item), words)
 
 
@@ -209,7 +177,7 @@ def _calls(
     if not work.calls:
         return exact, exact, exact, "nothing is called"
     if measured is None or not measured.samples:
-        bounds = Range(0.0, None, work.calls * timeout_s * _MS)
+        bounds = Range(0.0, None, work.calls * timeout_s * MS_OF_A_S)
         return (
             exact,
             bounds,
@@ -259,11 +227,12 @@ def _starts(work: Work, limits: Limits, measured: Measured | None) -> Range:
 
 def _compute_words(seconds: Range, starts: Range, price: Price) -> str:
     if price.memory_mb is None:
-        return f"{_spread(seconds, in_time)} of calls"
-    gb = price.memory_mb / _MB_OF_A_GB
-    words = f"{_spread(seconds.scaled(gb), _whole)} GB-seconds at {price.memory_mb:,} MB"
+        return f"{in_range(seconds, in_time)} of calls"
+    gb = price.memory_mb / MB_OF_A_GB
+    words = f"{in_range(seconds.scaled(gb), _whole)} GB-seconds at {price.memory_mb:,} MB"
     if starts.high:
-        words += f", of these {_spread(starts.scaled(gb / _MS), _whole)} to start environments"
+        to_start = in_range(starts.scaled(gb / MS_OF_A_S), _whole)
+        words += f", of these {to_start} to start environments"
     return words
 
 
@@ -272,7 +241,7 @@ def _longest_s(measured: Measured | None, calls: int) -> float:
     if measured is None or not measured.samples or not calls:
         return 0.0
     held = [sample.held_ms for sample in measured.samples]
-    return percentile(held, 100 * (1 - 1 / (calls + 1))) / _MS
+    return percentile(held, 100 * (1 - 1 / (calls + 1))) / MS_OF_A_S
 
 
 def _seconds(
@@ -284,10 +253,11 @@ def _seconds(
     later = Range(0.0, 0.0, overhead.start_s.high * max(0, waves - 1))
     pairs = zip(calls, held, strict=True)
     low, likely, high = (
-        None if count is None or ms is None else calling_s(count, ms / _MS, limits, longest_s)
+        None if count is None or ms is None else calling_s(count, ms / MS_OF_A_S, limits, longest_s)
         for count, ms in pairs
     )
-    # The growth to full width is in rounds and seconds, so it has a step; a range has none.
+    # Short calls grow the width by rounds, long ones by seconds. Where this changes, longer calls
+    # may end sooner, so the results are put in order.
     least, most = low or 0.0, high or 0.0
     middle = least if likely is None else likely
     calling = Range(min(least, middle), likely, max(most, middle))
@@ -330,15 +300,6 @@ def calling_s(calls: float, held_s: float, limits: Limits, longest_s: float = 0.
 def _stretched(amount: Range, by: Range) -> Range:
     likely = None if amount.likely is None or by.likely is None else amount.likely * by.likely
     return Range(amount.low * by.low, likely, amount.high * by.high)
-
-
-def _spread(amount: Range, said: Callable[[float], str]) -> str:
-    low, likely, high = amount
-    if said(low) == said(high):
-        return said(low)
-    if likely is None:
-        return f"{said(low)} to {said(high)}"
-    return f"{said(likely)} ({said(low)} to {said(high)})"
 
 
 def _whole(number: float) -> str:

@@ -16,7 +16,7 @@ ASK_EVERY_S = 1.0
 whether someone has changed it."""
 
 FEW_TASKS = 10
-"""Tasks that ask this often: they do it one after the other, under a lock."""
+"""The most tasks that ask this often, because they ask one after the other, under a lock."""
 
 
 def ask_every_s(tasks: int) -> float:
@@ -36,7 +36,9 @@ class Gate:
     def __init__(self, *, now: float) -> None:
         self._window = ConcurrencyWindow(0, now=now)
         self._rate = RateLimit(None, now=now)
-        self._allotment = Allotment(0, None, None)
+        self.allotment = Allotment(0, None, None)
+        """What the run allows until the next one."""
+
         self._calls_left: float = 0
         self._cost_left: float = 0
         self._cost = 0.0
@@ -45,26 +47,6 @@ class Gate:
         self._looks_at = now
         self._valid_until = now
         self._peak = 0
-
-    @property
-    def stop_reason(self) -> str | None:
-        """Why the run must not send another call; None: it may."""
-        return self._allotment.stop_reason
-
-    @property
-    def pause_reason(self) -> str | None:
-        """Why no call may be sent for now, although the run continues; None: calls are allowed."""
-        return self._allotment.pause_reason
-
-    @property
-    def ramp(self) -> str | None:
-        """How far the run's ramp has risen, for people; None: it has no ramp."""
-        return self._allotment.ramp
-
-    @property
-    def part(self) -> str | None:
-        """The run's part of a shared limit, for people; None: it shares none."""
-        return self._allotment.part
 
     @property
     def width(self) -> int | None:
@@ -86,13 +68,13 @@ class Gate:
     def wants(self, wanted: int, running: int) -> int:
         """Return how many calls to ask for, out of those that could be made.
 
-        If runs share a cap, capacity that a task cannot use, such as because of its rate, goes to
-        others. The task asks for all of it again once it uses half of what it has.
+        If runs share a cap, capacity that a task cannot use, for example because of its rate, goes
+        to others. The task asks for all of it again once it uses half of what it has.
 
         :param running: as for :meth:`room`
         """
         peak, self._peak = max(self._peak, running), 0
-        if self.part is None or 2 * peak >= self._allotment.concurrency:
+        if self.allotment.part is None or 2 * peak >= self.allotment.concurrency:
             return wanted
         return min(wanted, 2 * peak + 1)
 
@@ -105,7 +87,7 @@ class Gate:
 
         :param valid_until: when the allotment ends without a new one: the lease may be lost then
         """
-        self._allotment = allotment
+        self.allotment = allotment
         self._calls_left = math.inf if allotment.calls is None else allotment.calls
         self._cost_left = math.inf if allotment.cost is None else allotment.cost
         self._window.agree(allotment.width, allotment.tasks)
@@ -152,7 +134,7 @@ class Gate:
         self._peak = max(self._peak, running)
         if now > self._valid_until:
             return 0
-        free = self._allotment.concurrency - running
+        free = self.allotment.concurrency - running
         places = min(self._window.room(now), free, self._calls_left, self._affordable(running))
         return max(0, int(places))
 
@@ -164,5 +146,7 @@ class Gate:
         """
         if self._cost_left == math.inf or self._cost_left <= 0:
             return max(self._cost_left, 0)
-        each = self._cost / self._costly_calls if self._costly_calls else self._allotment.call_cost
-        return max(self._cost_left / each - running, not running) if each else math.inf
+        each = self._cost / self._costly_calls if self._costly_calls else self.allotment.call_cost
+        if not each:
+            return math.inf
+        return max(self._cost_left / each - running, 0 if running else 1)

@@ -1,7 +1,7 @@
-"""Histograms: the sizes and ages of items, in bins that are easy to take in."""
+"""Histograms: the sizes and ages of items, in bins that are easy to read."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from retrofill.model.items import Measure
@@ -40,43 +40,41 @@ class Histograms:
         """Total bytes of the items whose size is known; None: no size is known."""
 
         self._bounds = [(now - timedelta(days=days), words) for days, words in _AGES]
-        self._sizes = _Columns()
-        self._ages = _Columns()
+        self._sizes = _Histogram([*(words for _, words in _SIZES), _LARGEST])
+        self._ages = _Histogram([*(words for _, words in _AGES), _OLDEST])
 
     def add(self, measures: Sequence[Measure]) -> None:
         """Add items."""
         for size, modified in measures:
+            size_words = age_words = _UNKNOWN
             if size is not None:
                 self.size = (self.size or 0) + size
-            self._sizes.add(_size_words(size), size)
-            self._ages.add(self._age_words(modified), size)
+                size_words = next((words for below, words in _SIZES if size < below), _LARGEST)
+            if modified is not None:
+                recent = (words for since, words in self._bounds if modified > since)
+                age_words = next(recent, _OLDEST)
+            self._sizes.add(size_words, size)
+            self._ages.add(age_words, size)
 
     @property
     def sizes(self) -> list[Bin]:
         """The sizes, the smallest first; empty: none is known."""
-        return list(self._sizes.bins([words for _, words in _SIZES] + [_LARGEST]))
+        return self._sizes.bins()
 
     @property
     def ages(self) -> list[Bin]:
         """The ages, the newest first; empty: none is known."""
-        return list(self._ages.bins([words for _, words in _AGES] + [_OLDEST]))
-
-    def _age_words(self, modified: datetime | None) -> str:
-        if modified is None:
-            return _UNKNOWN
-        return next((words for since, words in self._bounds if modified > since), _OLDEST)
+        return self._ages.bins()
 
 
-def _size_words(size: int | None) -> str:
-    if size is None:
-        return _UNKNOWN
-    return next((words for below, words in _SIZES if size < below), _LARGEST)
+class _Histogram:
+    """The number of items and bytes in each bin.
 
+    :param order: the words of the bins, from the first to the last
+    """
 
-class _Columns:
-    """The number of items and bytes in each bin."""
-
-    def __init__(self) -> None:
+    def __init__(self, order: Sequence[str]) -> None:
+        self._order = order
         self._items = Counter[str]()
         self._bytes = Counter[str]()
         self._unsized: set[str] = set()
@@ -88,15 +86,14 @@ class _Columns:
         else:
             self._bytes[words] += size
 
-    def bins(self, order: Sequence[str]) -> Iterator[Bin]:
-        """Yield the bins from the first to the last that has items, then the unknown ones."""
-        filled = [at for at, words in enumerate(order) if self._items[words]]
+    def bins(self) -> list[Bin]:
+        """Return the bins from the first to the last that has items, then the unknown ones."""
+        filled = [at for at, words in enumerate(self._order) if self._items[words]]
         if not filled:
-            return
-        yield from map(self._bin, order[filled[0] : filled[-1] + 1])
-        if self._items[_UNKNOWN]:
-            yield self._bin(_UNKNOWN)
-
-    def _bin(self, words: str) -> Bin:
-        size = None if words in self._unsized else self._bytes[words]
-        return Bin(words, self._items[words], size)
+            return []
+        shown = [*self._order[filled[0] : filled[-1] + 1]]
+        shown += [_UNKNOWN] if self._items[_UNKNOWN] else []
+        return [
+            Bin(words, self._items[words], None if words in self._unsized else self._bytes[words])
+            for words in shown
+        ]

@@ -1,4 +1,4 @@
-"""The identifier of an item and the fingerprint of a job, which tell *changed* from *seen*."""
+"""The identifier of an item and the fingerprint of a job, which separate new items from known."""
 
 import hashlib
 import struct

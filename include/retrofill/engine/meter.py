@@ -6,7 +6,7 @@ from retrofill.engine.outcomes import Outcome
 from retrofill.model.cost import Price, Usage
 
 BILLED = frozenset({Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN})
-"""The outcomes of calls that cost something. Lost calls do, too; the others were refused."""
+"""The outcomes of calls that cost something. Lost calls do too. All others were refused."""
 
 
 class Charge(NamedTuple):
@@ -31,7 +31,7 @@ class Meter:
         self._timeout_s = timeout_s
 
     def least(self, items: int) -> float:
-        """Return the least cost of a call: everything but its time; 0: nothing is known."""
+        """Return the least cost of a call, without its time; 0: no price is known."""
         return 0.0 if self._rates is None else self._rates.of(0.0, items)
 
     def charge(self, outcome: Outcome, usage: Usage | None, items: int) -> Charge:

@@ -73,7 +73,7 @@ class Cause(StrEnum):
 
     ANSWER_LOST = "answer_lost"
     """The function did its work, but its response did not get through. Another call would do the
-    work again and not be answered better."""
+    work again, and its response would not get through either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Ending:
     """Why it failed; empty for every other outcome."""
 
     request_id: str = ""
-    """The function's name for the request; empty if it gave none."""
+    """The id that the function's service gave the request; empty if it gave none."""
 
     executed_version: str = ""
     """The version of the function that ran; empty if unknown."""

@@ -1,7 +1,7 @@
 """Pace: whether new items were written at the times when a run made its calls.
 
 Outputs whose names reveal nothing still match the calls in number, or in a multiple of it, and in
-time. Neither proves much if a run was short or called all the time; then nothing is concluded.
+time. Neither proves much if a run was short or called all the time; then nothing is suspected.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ MOST_TIMES = 4
 """The most outputs per call."""
 
 SLACK = 0.05
-"""By what share a number may be off; twice that if it comes from a sample."""
+"""By what fraction a number may be off; twice that if it comes from a sample."""
 
 TENTHS = [place / 10 for place in range(11)]
-"""The shares of a run's calls whose times are compared."""
+"""The fractions of a run's calls whose times are compared."""
 
 _BLUR = BEFORE + AFTER
 _TELLING = 6
@@ -37,7 +37,7 @@ class Pace(NamedTuple):
 def is_multiple(items: float, calling: Calling, *, slack: float) -> bool:
     """Return whether there are as many items as calls, as items in calls, or a few times as many.
 
-    :param slack: by what share the number may be off
+    :param slack: by what fraction the number may be off
     """
     for made in {calling.calls, calling.items}:
         times = round(items / made) if made >= FEWEST else 0

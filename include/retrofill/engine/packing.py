@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Records by position: those of each call, and those that fit in none."""
+    """The positions of records: those of each call, and those that fit in no call."""
 
     calls: tuple[range, ...]
     """The positions that each call carries, in order."""

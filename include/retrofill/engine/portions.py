@@ -1,4 +1,4 @@
-"""Portions of a batch: how much of it a task loads at once, however large the batch is."""
+"""Portions of a batch: how much of it a task loads at once, to bound its memory."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

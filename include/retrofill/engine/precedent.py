@@ -6,7 +6,7 @@ from typing import NamedTuple
 from retrofill.engine.fit import Range
 
 
-class Past(NamedTuple):
+class PastRun(NamedTuple):
     """The cost of one run's calls."""
 
     cost: float
@@ -16,7 +16,7 @@ class Past(NamedTuple):
     """Items that they settled."""
 
 
-def cost_of(items: int, runs: Sequence[Past]) -> Range | None:
+def cost_of(items: int, runs: Sequence[PastRun]) -> Range | None:
     """Return the cost of calling this many items; None: no run has any.
 
     The likely cost is the mean over all items; the least and the most are those of the cheapest and

@@ -4,9 +4,9 @@ A ramp rises from :data:`FIRST_CALLS` to the run's full concurrency, by the same
 and the run's rate with it. On the way the calls are evaluated :data:`STEPS` times. Each such *look*
 is compared with the first ones: with the shorter p95, because calls of a cold function are slow,
 and with the larger share of failures. A worse look holds the ramp, and another one after it halves
-it: each rise may find the function cold, which passes by itself. If a look is no better with as few
+it: after a rise the function may be cold, which soon passes. If a look is no better with as few
 calls as at first, their number is not the reason: later looks are compared with this one, so that
-large items, or many bad ones, do not hold the run back for good.
+large items, or many bad ones, do not hold the run back permanently.
 
 No look is taken before enough calls have ended. So the ramp of a slow function may take longer than
 planned; it then catches up, at most doubling each time.
@@ -14,17 +14,16 @@ planned; it then catches up, at most doubling each time.
 
 import math
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from retrofill.engine.outcomes import REFUSED, Outcome
+from retrofill.model.stored import Stored
 
 FIRST_CALLS = 2
 """Calls in flight at the start."""
 
 STEPS = 20
-"""Looks in the minutes of a ramp."""
+"""How many looks a ramp takes."""
 
 FIRST_LOOKS = 2
 """Looks with which later ones are compared."""
@@ -61,7 +60,8 @@ class Tally:
     def ended(self, outcome: str, took_s: float) -> None:
         """Count a call."""
         self.calls += 1
-        self.failed += outcome != Outcome.SUCCEEDED
+        if outcome != Outcome.SUCCEEDED:
+            self.failed += 1
         if outcome not in REFUSED:
             power = round(math.log(max(1.0, took_s * 1000), _RATIO))
             self.took[power] = self.took.get(power, 0) + 1
@@ -94,12 +94,12 @@ class Look:
     """Milliseconds in which 95 of 100 calls ended; 0: all were refused."""
 
     def widened(self, other: "Look") -> "Look":
-        """Return what later looks are compared with, if this and another look come first."""
+        """Return the standard for later looks, if this look and another come first."""
         known = [p95_ms for p95_ms in (self.p95_ms, other.p95_ms) if p95_ms]
         return Look(max(self.failed_percent, other.failed_percent), min(known, default=0.0))
 
     def worse(self, seen: "Look") -> str:
-        """Say in what way a later look is worse than this one; empty: it is not."""
+        """Return how a later look is worse than this one; empty: it is not."""
         if self.p95_ms and seen.p95_ms > max(SLOWER * self.p95_ms, self.p95_ms + SLOWER_MS):
             return f"p95 rose from {self.p95_ms:,.0f} to {seen.p95_ms:,.0f} ms"
         if seen.failed_percent > self.failed_percent + FAILING_POINTS:
@@ -111,7 +111,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ramp:
+class Ramp(Stored):
     """The progress of a run's ramp. Times are the run's age in seconds."""
 
     level: float
@@ -144,26 +144,12 @@ class Ramp:
         level = _lowest(full)
         return cls(level=level, rose_from=level, since_s=now_s, looked_s=now_s)
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any] | None) -> "Ramp | None":
-        """Return the ramp from the output of :meth:`as_json`, if there is one."""
-        if stored is None:
-            return None
-        tally, first = stored["tally"], stored["first"]
-        took = {int(power): calls for power, calls in tally["took"].items()}
-        read = {"tally": Tally(**{**tally, "took": took}), "first": first and Look(**first)}
-        return cls(**{**stored, **read})
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the ramp as a JSON object."""
-        return asdict(self)
-
     def at(self, now_s: float, ended: Tally, *, full: int, minutes: int, paused: bool) -> "Ramp":
         """Return the ramp as it is now.
 
         :param ended: calls that ended since the last time
         :param full: calls that may be in flight at its end
-        :param minutes: in which it should rise to that
+        :param minutes: how long it should take to rise to that
         :param paused: whether nothing may be sent; then it restarts from where it is
         """
         ramp = replace(self, tally=self.tally + ended) if ended.calls else self
@@ -179,8 +165,8 @@ class Ramp:
         why = first.worse(seen) if self.looks >= FIRST_LOOKS else ""
         if why:
             return ramp.held_back(now_s, seen, why, full)
-        share = (now_s - self.since_s) / (minutes * 60)
-        risen = self.rose_from * (full / _lowest(full)) ** share
+        passed = (now_s - self.since_s) / (minutes * 60)
+        risen = self.rose_from * (full / _lowest(full)) ** passed
         level = min(risen, 2 * self.level, full)
         return replace(ramp, level=level, held=0, why="", over=self.level >= full)
 
@@ -235,7 +221,7 @@ def rising_s(calls: float, each_s: float, *, full: int, minutes: int, rate: floa
 
 
 def rate_at(level: float, limit: float, full: int) -> float:
-    """Return the calls to start per second on a ramp: the same share as of calls in flight.
+    """Return the calls to start per second on a ramp, in proportion to the calls in flight.
 
     A low rate would otherwise allow no call for minutes, and none to evaluate.
     """

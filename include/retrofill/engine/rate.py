@@ -3,7 +3,7 @@
 import math
 
 BURST_S = 0.1
-"""The share of a second's calls that may start at once after a pause."""
+"""After a pause, the calls of this many seconds may start at once."""
 
 
 class RateLimit:

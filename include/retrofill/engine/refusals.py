@@ -46,7 +46,7 @@ class Refusals:
         answered, self._any_answered = self._any_answered, False
         return answered
 
-    def standing(self, now: float) -> Refused | None:
+    def report(self, now: float) -> Refused | None:
         """Return the refusals since a call was let through; None: there were none."""
         if self._since is None:
             return None

@@ -8,7 +8,7 @@ its calls end.
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from retrofill.engine.causes import Came, exceeded
+from retrofill.engine.causes import CallCount, exceeded
 from retrofill.engine.ramp import Ramp, Tally
 from retrofill.engine.sharing import Claim, Part, part_of
 from retrofill.model.calls import Allotment, Refused
@@ -22,7 +22,7 @@ _ALL = 100
 
 
 class Standing(NamedTuple):
-    """The state of a run when one of its tasks asks."""
+    """How a run stands when one of its tasks asks."""
 
     limits: Limits
     stop_reason: str | None = None
@@ -41,8 +41,8 @@ class Standing(NamedTuple):
     """Seconds since it was opened, without those that it waited for approval."""
 
     @property
-    def said(self) -> tuple[Limits, str | None, bool]:
-        """What users and the clock determine, whatever the run's tasks do."""
+    def given(self) -> tuple[Limits, str | None, bool]:
+        """What users and the clock decide, independent of the run's tasks."""
         return self.limits, self.stop_reason, self.is_late
 
     def climbed(self, ended: Tally) -> "Standing":
@@ -110,7 +110,7 @@ class Share(NamedTuple):
     """Calls that its holder has sent and not settled: they may still be refused."""
 
     uncounted: bool = False
-    """Whether its holder is silent, and its calls in flight are not counted yet."""
+    """Whether its holder is silent, and its calls in flight do not count as lost yet."""
 
 
 class Totals(NamedTuple):
@@ -148,7 +148,7 @@ def allot(
     in_flight: int,
     width: int | None = None,
     refused: Refused | None = None,
-    ended: Collection[Came] = (),
+    ended: Collection[CallCount] = (),
     least_cost: float = 0.0,
     claims: Sequence[Claim] | None = None,
 ) -> Allotment:
@@ -185,7 +185,7 @@ def allot(
             or (None if under_way else alike)
             or _refusal(totals, refused)
         )
-    # A place without a call or its money, or the reverse, would only be kept from others.
+    # A place is useless without a call and its money, so it is left to other tasks.
     most = wanted if calls is None else min(wanted, in_flight + calls)
     if cost == 0:
         most = min(most, in_flight)
@@ -215,7 +215,7 @@ def allot(
 
 
 def out_of_time(max_minutes: int | None) -> str:
-    """Say that the run's minutes have passed."""
+    """Return the reason to stop when the run's minutes have passed."""
     return f"max_minutes: {max_minutes:,} minutes have passed since the run was opened"
 
 
@@ -284,11 +284,12 @@ def _widths(
     held_back = sorted([own, *(share.batch_id for share in others if share.wanted > fair)])
     for_them = run_width - sum(share.wanted for share in others if share.wanted <= fair)
     part, rest = divmod(for_them, len(held_back))
-    # As for the cap: a task may grow only into what no other task uses.
+    # As for the cap, a task may take only what no other task uses.
     free = run_width - sum(
         max(min(share.width or 0, share.wanted), share.in_flight) for share in others
     )
-    return run_width, max(1, min(part + (held_back.index(own) < rest), free))
+    own_width = part + 1 if held_back.index(own) < rest else part
+    return run_width, max(1, min(own_width, free))
 
 
 def _calls(
@@ -306,7 +307,7 @@ def _cost(
 ) -> float | None:
     """Return the dollars that may be spent, of those that are neither spent nor set aside.
 
-    A part that pays for no call would be useless.
+    An amount that pays for no call would be useless.
 
     :param call_cost: the approximate cost of a call; 0: unknown
     """
@@ -317,7 +318,7 @@ def _cost(
 
 
 def _failing_alike(limits: Limits, totals: Totals) -> str | None:
-    """Say that all of the run's first items failed with one error; None: they did not."""
+    """Return that all of the run's first items failed with one error; None: they did not."""
     if limits.max_failure_percent in {None, _ALL} or totals.succeeded:
         return None
     if not totals.failing_as or totals.blamed < FIRST_ITEMS:
@@ -326,7 +327,7 @@ def _failing_alike(limits: Limits, totals: Totals) -> str | None:
 
 
 def _refusal(totals: Totals, refused: Refused | None) -> str | None:
-    """Say that every call of every task was refused for too long; None: that is not so."""
+    """Return that every call of every task was refused for too long; None: it was not."""
     if refused is None or refused.for_s <= refused.patience_s:
         return None
     if totals.answered_s is not None and totals.answered_s <= refused.patience_s:
@@ -341,7 +342,7 @@ def _stop_reason(
     calls: int | None,
     cost: float | None,
 ) -> str | None:
-    """Say which limit of the whole run is reached; None: none is."""
+    """Return which limit of the whole run is reached; None: no limit is."""
     limits = standing.limits
     if standing.is_late:
         return out_of_time(limits.max_minutes)

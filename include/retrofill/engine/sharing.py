@@ -80,7 +80,8 @@ def _words(
     own, *others = sharing
     said = [f"function_concurrency: up to {calls:,} of {cap:,} calls in flight"]
     if others:
-        runs = f"run{'s' * (len(others) > 1)} {', '.join(f'{other.run_id}' for other in others)}"
+        run_ids = ", ".join(str(other.run_id) for other in others)
+        runs = f"run {run_ids}" if len(others) == 1 else f"runs {run_ids}"
         said[0] += f" at priority {own.limits.priority:,}, shared with {runs}"
     if cap != own.limits.function_concurrency:
         said.append(f"{cap:,} is the lowest, set by run {lowest.run_id}")

@@ -1,7 +1,7 @@
-"""The slowest calls of a batch, to show what holds a run up."""
+"""The slowest calls of a batch, to show what delays a run."""
 
 from collections.abc import Iterable, Sequence
-from heapq import heappush, heapreplace, nlargest
+from heapq import nlargest
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,15 +25,13 @@ class Slowest:
     """
 
     def __init__(self, known: Iterable[Slow] = ()) -> None:
-        self._kept: list[Slow] = []
-        self._least_s = 0.0
-        for slow in known:
-            self._keep(slow)
+        self._kept = nlargest(KEPT, known)
 
     def ended(self, number: int, took_s: float) -> None:
         """Add a call that ended."""
-        if took_s > self._least_s:
-            self._keep(Slow(int(took_s * 1000), number))
+        ms = int(took_s * 1000)
+        if len(self._kept) < KEPT or ms > self._kept[-1].ms:
+            self._kept = nlargest(KEPT, [*self._kept, Slow(ms, number)])
 
     def now(self, in_flight: Iterable[Call], now: float) -> Sequence[Slow]:
         """Return the slowest of all calls until now, the slowest first.
@@ -44,11 +42,3 @@ class Slowest:
             Slow(int((now - call.sent_at) * 1000), call.number) for call in islice(in_flight, KEPT)
         )
         return nlargest(KEPT, [*self._kept, *waiting])
-
-    def _keep(self, slow: Slow) -> None:
-        if len(self._kept) < KEPT:
-            heappush(self._kept, slow)
-        elif slow > self._kept[0]:
-            heapreplace(self._kept, slow)
-        if len(self._kept) == KEPT:
-            self._least_s = self._kept[0].ms / 1000

@@ -1,4 +1,4 @@
-"""What a set takes of listed pages, so that each item and each count is taken exactly once."""
+"""Divide listed pages between sets, so that each item and each count is taken exactly once."""
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence

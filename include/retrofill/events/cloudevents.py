@@ -22,7 +22,7 @@ from retrofill.model.payload import JSON
 
 CARRIERS = frozenset({"http"})
 
-# What no attribute may contain: control characters, surrogates and noncharacters.
+# No attribute may contain these: control characters, surrogates and noncharacters.
 _DISALLOWED = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(
@@ -30,7 +30,7 @@ _DISALLOWED = re.compile(
     )
     + "]"
 )
-# What a header contains as it is: visible ASCII except the quote and the percent sign.
+# A header contains these unchanged: visible ASCII except the quote and the percent sign.
 _IN_A_HEADER = "".join(map(chr, range(0x21, 0x7F))).replace('"', "").replace("%", "")
 
 
@@ -50,7 +50,7 @@ def subject_of(key: str) -> str:
 
 
 def in_header(value: str) -> str:
-    """Return an attribute as encoded in a header (HTTP binding, 3.1.3.2)."""
+    """Return an attribute, encoded for a header (HTTP binding, 3.1.3.2)."""
     return quote(value, safe=_IN_A_HEADER)
 
 
@@ -89,13 +89,8 @@ def _structured(context: EventContext) -> Encoder:
 
 
 def _batched(context: EventContext) -> Encoder:
-    return Encoder(
-        parts=_events(context),
-        identifier_in_event=uuid_of,
-        head="[",
-        tail="]",
-        content_type="application/cloudevents-batch+json",
-    )
+    media = "application/cloudevents-batch+json"
+    return replace(_structured(context), head="[", tail="]", content_type=media)
 
 
 def _binary(context: EventContext) -> Encoder:
@@ -105,7 +100,6 @@ def _binary(context: EventContext) -> Encoder:
         ("ce-source", in_header(source_of(context))),
         ("ce-retrofillrun", str(context.run_id)),
     )
-
     times = context.form.times
 
     def headers(item: Item) -> tuple[tuple[str, str], ...]:
@@ -117,11 +111,7 @@ def _binary(context: EventContext) -> Encoder:
             ("ce-subject", in_header(subject_of(item.key))),
         )
 
-    return Encoder(
-        parts=plain_items(context),
-        identifier_in_event=uuid_of,
-        headers=headers,
-    )
+    return Encoder(parts=plain_items(context), identifier_in_event=uuid_of, headers=headers)
 
 
 STRUCTURED = EventShape(

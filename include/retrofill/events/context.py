@@ -11,7 +11,7 @@ from retrofill.model.function import Pinned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventContext:
-    """The facts of one run that its events may contain."""
+    """Facts of one run that its events may contain."""
 
     form: ItemForm
     """The form of the run's items."""
@@ -35,7 +35,7 @@ class EventContext:
     """Constants for the function; only for shapes that have a place for them."""
 
     def ids(self, form: Form, name: str) -> Ids:
-        """Return what makes synthetic ids of the job's items; see :func:`.synthetic.ids`."""
+        """Return the function that makes ids of the job's items; see :func:`.synthetic.ids`."""
         return ids(form, name, self.job)
 
     def id(self, form: Form, name: str) -> str:

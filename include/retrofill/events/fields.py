@@ -1,4 +1,4 @@
-"""Parts of many event shapes: JSON texts, times, and identifiers of items."""
+"""Values that many event shapes contain: JSON texts, times, and identifiers of items."""
 
 import re
 from array import array
@@ -34,12 +34,13 @@ def ascii_json(text: str) -> str:
 
 def json_insides(texts: Sequence[str]) -> Sequence[str]:
     """Return texts, each as :func:`json_inside` does."""
-    if _utf8("".join(texts)).translate(None, _JSON_SAFE):
+    if utf8("".join(texts)).translate(None, _JSON_SAFE):
         return list(map(json_inside, texts))
     return texts
 
 
-def _utf8(key: str) -> bytes:
+def utf8(key: str) -> bytes:
+    """Return a key's bytes; surrogates, which UTF-8 cannot encode, pass."""
     return key.encode("utf-8", "surrogatepass")
 
 
@@ -57,53 +58,44 @@ _minutes = _Minutes()
 
 
 def digits_of_each(
-    data: bytes, size: int, *, upper: bool = False, before: str = "", behind: str = ""
+    data: bytes, size: int, *, upper: bool = False, prefix: str = "", suffix: str = ""
 ) -> list[str]:
-    """Return the hexadecimal digits of each ``size`` bytes.
-
-    :param before: text before each
-    :param behind: text after each
-    """
+    """Return the hexadecimal digits of each ``size`` bytes, with a prefix and a suffix."""
     digits = data.hex(" ", size)
     digits = digits.upper() if upper else digits
-    if data and (before or behind):
-        digits = f"{before}{digits.replace(' ', f'{behind} {before}')}{behind}"
+    if data and (prefix or suffix):
+        digits = f"{prefix}{digits.replace(' ', f'{suffix} {prefix}')}{suffix}"
     return digits.split()
 
 
 def all_to_milliseconds(timestamps: Sequence[str]) -> list[str]:
-    """Return times in UTC, with milliseconds: ``2019-09-03T19:37:27.192Z``.
-
-    :param timestamps: seconds since 1970 in decimal digits, with or without a fraction
-    """
+    """Return times in UTC, as ``2019-09-03T19:37:27.192Z``; see :func:`times_of`."""
     return times_of(timestamps)[0]
 
 
-def all_sequencers(timestamps: Sequence[str]) -> list[str]:
-    """Return sequencers, which order the events of one key: 18 hexadecimal digits.
-
-    As in live events, the first ten digits are the second. The other eight are our microseconds,
-    where live events have digits of their own. Later times compare greater as text.
-    """
-    return times_of(timestamps)[1]
-
-
 def times_of(timestamps: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return times as :func:`all_to_milliseconds` and :func:`all_sequencers` do."""
+    """Return times as :func:`all_to_milliseconds` does, and as sequencers.
+
+    Sequencers order the events of one key: 18 hexadecimal digits, of which later ones compare
+    greater as text. As in live events, the first ten are the seconds since 1970. The other eight
+    are the microseconds; live events have other digits there.
+
+    :param timestamps: seconds since 1970 in decimal digits, with or without a fraction
+    """
     if "." in "".join(timestamps):
         return _fine_times(timestamps)
     seconds = list(map(int, timestamps))
     minutes, whole = _minutes, _WHOLE
     texts = [minutes[one // _MINUTE_S] + whole[one % _MINUTE_S] for one in seconds]
     try:
-        # As numbers of 32 bits, whose digits are written all at once.
+        # 32-bit numbers, so that all their digits are written at once.
         places = array("I", seconds)
     except OverflowError:  # from 2106 on
         return _fine_times(timestamps)
     if byteorder == "little":
         places.byteswap()
     return texts, digits_of_each(
-        places.tobytes(), places.itemsize, upper=True, before="00", behind="00000000"
+        places.tobytes(), places.itemsize, upper=True, prefix="00", suffix="00000000"
     )
 
 
@@ -132,14 +124,8 @@ def _fraction(timestamp: str, digits: int) -> str:
     return timestamp.partition(".")[2].ljust(digits, "0")[:digits]
 
 
-def uuid_text(identifier: bytes) -> str:
-    """Return an item's identifier in the form of a UUID, as in the state's tables."""
-    digits = identifier.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 def uuid_texts(identifiers: bytes) -> list[str]:
-    """Return concatenated identifiers, each as :func:`uuid_text` does."""
+    """Return concatenated identifiers in the form of UUIDs, as in the state's tables."""
     return [
         f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
         for digits in digits_of_each(identifiers, IDENTIFIER_BYTES)
@@ -152,4 +138,4 @@ def uuid_of(item: Item) -> str:
     >>> uuid_of(Item(bytes(range(16)), "key"))
     '00010203-0405-0607-0809-0a0b0c0d0e0f'
     """
-    return uuid_text(item.identifier)
+    return uuid_texts(item.identifier)[0]

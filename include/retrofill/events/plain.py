@@ -1,4 +1,4 @@
-"""Plain items: a shape of our own, for functions written to take a list."""
+"""Plain items: a shape of our own, for functions that take a list."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def plain_head(context: EventContext) -> str:
 
 
 def plain_items(context: EventContext) -> Parts:
-    """Return the function that writes items, in ASCII, with keys as the source spells them."""
+    """Return the function that writes items, with keys as the source spells them."""
     members = context.form.members(context.place)
     fill = filled(f'{{"identifier":"{HOLE}",{members.template}}}')
 
@@ -33,12 +33,8 @@ def plain_items(context: EventContext) -> Parts:
 
 
 def _encoder(context: EventContext) -> Encoder:
-    return Encoder(
-        parts=plain_items(context),
-        identifier_in_event=uuid_of,
-        head=plain_head(context),
-        tail=TAIL,
-    )
+    parts, head = plain_items(context), plain_head(context)
+    return Encoder(parts=parts, identifier_in_event=uuid_of, head=head, tail=TAIL)
 
 
 ITEMS = EventShape(

@@ -1,7 +1,7 @@
-"""The event shape: everything about one shape in one record, and its compiled form."""
+"""The event shape: one record with all of a shape, and its compiled form."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from retrofill.events.context import EventContext
@@ -16,7 +16,7 @@ MAX_ITEMS = 10_000
 Headers = tuple[tuple[str, str], ...]
 
 Parts = Callable[[Sequence[Item]], list[str]]
-"""Writes items in ASCII: n parts for each, which are its record and a comma when joined."""
+"""Writes items in ASCII: n parts for each. Joined, they are its record and a comma."""
 
 _CHARACTER_BYTES = 18
 """Worst case bytes per character: a surrogate pair, JSON-escaped twice."""
@@ -35,16 +35,26 @@ class Encoder:
     """
 
     parts: Parts
+
     identifier_in_event: Callable[[Item], str]
+    """Returns the name by which the function's response may refer to an item."""
+
     head: str = ""
+    """The text before the records."""
+
     tail: str = ""
+    """The text after the records."""
+
     content_type: str = JSON
+    """The media type of a payload."""
+
     headers: Callable[[Item], Headers] | None = None
+    """Writes the header fields of a payload of one item; None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventShape:
-    """A form of event that functions know: its name, its abilities and its encoding.
+    """An event format that functions know: its name, its properties and its encoding.
 
     An installed package adds one by an entry point::
 
@@ -56,16 +66,16 @@ class EventShape:
     """The value of ``event``."""
 
     words: str
-    """Its text in the form, in Markdown; shapes with the same text are listed together."""
+    """Its text in the trigger form, in Markdown; shapes with the same text are listed together."""
 
     imitates: str
-    """The route of its live events, for people."""
+    """The route of its live events, in words."""
 
     encoder: Callable[[EventContext], Encoder]
     """Compiles it for one run; raises ConfigError if the context lacks what it needs."""
 
     found_by: str = "is not looked up"
-    """Where AWS describes the live trigger, for people."""
+    """Where AWS describes the live trigger, in words."""
 
     forms: frozenset[str] = frozenset()
     """The forms of items that can fill it; empty: all."""
@@ -83,7 +93,7 @@ class EventShape:
     """Whether it has a place for constants."""
 
     arguments_allowed: str = ""
-    """Its own limit on constants, for people; empty: none."""
+    """Its own limit on constants, in words; empty: none."""
 
     needs_trigger: bool = False
     """Whether its events contain facts of the live trigger, so that this must be looked up."""
@@ -119,53 +129,31 @@ class EventShape:
         """
         encoder = self.encoder(context)
         return CompiledShape(
+            **{each.name: getattr(encoder, each.name) for each in fields(encoder)},
             name=self.name,
-            parts=encoder.parts,
-            identifier_in_event=encoder.identifier_in_event,
             max_items=self.max_items,
-            head=encoder.head,
-            tail=encoder.tail,
             longest_item=None if self.exact or self.content else context.form.longest,
-            content_type=encoder.content_type,
-            headers=encoder.headers,
             job=context.job,
             hints=self.hints,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledShape:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledShape(Encoder):
     """An event shape, compiled for one run. The same item always becomes the same bytes."""
 
     name: str
 
-    parts: Parts
-
-    identifier_in_event: Callable[[Item], str]
-    """Returns the name by which the function's response may refer to an item."""
-
     max_items: int
     """The most items that one call can carry."""
-
-    head: str
-    """The text before the records."""
-
-    tail: str
-    """The text after the records."""
 
     longest_item: Item | None
     """An item with the longest non-text fields; None: records have any length."""
 
-    content_type: str = JSON
-    """The media type of a payload."""
-
-    headers: Callable[[Item], Headers] | None = None
-    """Writes the header fields of a payload of one item; None: there are none."""
-
-    job: str = ""
+    job: str
     """The job's name."""
 
-    hints: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str]
     """See :attr:`EventShape.hints`."""
 
     @property

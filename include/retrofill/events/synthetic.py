@@ -1,8 +1,8 @@
-"""Synthetic ids: what live events have and no source knows, made from a hash in the live form.
+"""Synthetic ids: live events have them, and no source does. They are hashes, spelled as live ids.
 
 Each is the item's identifier, itself a hash, masked by the hash of an owner and a name, and spelled
-in the alphabet of live ids. So an item's id stays the same as long as its owner, which is usually
-the job: in each run, retry and redrive of it. Another owner, or another name, gives another id.
+in the alphabet of live ids. The owner is usually the job: an item keeps its id in all of the job's
+runs, retries and redrives. Another owner or name gives another id.
 """
 
 import hashlib
@@ -21,27 +21,23 @@ Ids = Callable[[bytes], list[str]]
 
 
 class Form(NamedTuple):
-    """How live ids of one kind are spelled."""
+    """How live ids of one type are spelled."""
 
     size: int
-    """Bytes from which one id is spelled: a multiple of IDENTIFIER_BYTES."""
+    """The bytes behind one id: a multiple of IDENTIFIER_BYTES."""
 
     spell: Callable[[bytes], list[str]]
-    """Spells each ``size`` bytes."""
+    """Returns an id for each ``size`` bytes."""
 
 
-def letters(alphabet: str, length: int, *, before: str = "", behind: str = "") -> Form:
-    """Return the form of a number of letters from an alphabet.
-
-    :param before: what all ids begin with
-    :param behind: what all ids end with
-    """
+def letters(alphabet: str, length: int, *, prefix: str = "", suffix: str = "") -> Form:
+    """Return the form of ids with this many letters of an alphabet, a prefix and a suffix."""
     size = -(-length // IDENTIFIER_BYTES) * IDENTIFIER_BYTES
     table = "".join(alphabet[byte % len(alphabet)] for byte in range(256)).encode()
 
     def spell(data: bytes) -> list[str]:
         text = data.translate(table).decode()
-        return [f"{before}{text[at : at + length]}{behind}" for at in range(0, len(text), size)]
+        return [f"{prefix}{text[at : at + length]}{suffix}" for at in range(0, len(text), size)]
 
     return Form(size, spell)
 
@@ -58,10 +54,10 @@ UUID = Form(IDENTIFIER_BYTES, _uuids)
 
 
 def ids(form: Form, name: str, owner: str) -> Ids:
-    """Return what makes the ids of items.
+    """Return the function that makes the ids of items.
 
     :param name: the field; fields of the same name have the same ids
-    :param owner: what determines how long the ids stay the same
+    :param owner: items keep their ids for as long as this stays the same
     """
     mask = hashlib.shake_128(f"{name}\0{owner}".encode()).digest(form.size)
     times = form.size // IDENTIFIER_BYTES
@@ -81,5 +77,5 @@ def one_id(form: Form, name: str, owner: str) -> str:
 
 
 def of_item(made: Ids) -> Callable[[Item], str]:
-    """Return what makes the id of one item."""
+    """Return the function that makes the id of one item."""
     return lambda item: made(item.identifier)[0]

@@ -16,8 +16,8 @@ SEPARATOR = ","
 def filled(template: str) -> Callable[..., list[str]]:
     """Return the function that fills a template for many items, given a column for each hole.
 
-    It returns the parts: pieces and values in turn, equally many for each item. Joined, they are
-    the items' records, each followed by a SEPARATOR, without building each record first.
+    It returns parts: pieces and values alternate, the same number for each item. Joined, they are
+    the items' records, each followed by a SEPARATOR. No record is built on its own.
 
     >>> filled(f'{{"key":"{HOLE}"}}')(["a", "b"])
     ['{"key":"', 'a', '"},', '{"key":"', 'b', '"},']
@@ -37,7 +37,7 @@ def filled(template: str) -> Callable[..., list[str]]:
 
 
 def records_of(parts: Sequence[str], items: int) -> list[str]:
-    """Join the parts of items to their records."""
+    """Join the parts of items into their records."""
     step = len(parts) // items if items else 1
     return [
         "".join(parts[at : at + step]).removesuffix(SEPARATOR) for at in range(0, len(parts), step)

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from retrofill.export.parts import Digested, Table, details_of
-from retrofill.model.report_files import Reported
+from retrofill.model.report_files import ReportedItem
 
 _TYPES = {
     "Attempts": pa.int32(),
@@ -27,7 +27,7 @@ class ParquetPart:
         self._schema = pa.schema([(name, _TYPES.get(name, pa.string())) for name in table.columns])
         self._writer = parquet.ParquetWriter(file, self._schema, compression="zstd")
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items."""
         rows: list[Sequence[Any]] = list(map(self._row, items))
         if self._details:

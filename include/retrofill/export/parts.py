@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Any, NamedTuple
 
-from retrofill.model.report_files import DETAILS, Reported, ReportForm
+from retrofill.model.report_files import DETAILS, ReportedItem, ReportForm
 
 
 class Digested(io.RawIOBase):
@@ -17,7 +17,7 @@ class Digested(io.RawIOBase):
         super().__init__()
         self.bytes = 0
         self.sha256 = hashlib.sha256()
-        # Manifests of S3 completion reports have an MD5.
+        # Manifests of completion reports have an MD5.
         self.md5 = hashlib.md5(usedforsecurity=False)
         self._file = file
 
@@ -71,7 +71,7 @@ class CsvPart:
         if table.form.header:
             self._put([table.columns])
 
-    def write(self, items: Sequence[Reported]) -> None:
+    def write(self, items: Sequence[ReportedItem]) -> None:
         """Write items, one per line unless their errors have several."""
         row, write_key = self._row, self._write_key
         rows = [row(item._replace(key=write_key(item.key))) for item in items]
@@ -92,7 +92,7 @@ class CsvPart:
         """Write nothing more."""
 
 
-def details_of(item: Reported) -> tuple[Any, ...]:
+def details_of(item: ReportedItem) -> tuple[Any, ...]:
     """Return the values of the columns :data:`DETAILS`."""
     return (
         item.attempts,

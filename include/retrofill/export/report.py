@@ -13,7 +13,7 @@ from retrofill.export.stores import Store
 from retrofill.faults import Point, reach
 from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
-from retrofill.model.report_files import PARQUET_FORMAT, Asked, Reported, Written
+from retrofill.model.report_files import PARQUET_FORMAT, ReportedItem, ReportRequest, WrittenReport
 from retrofill.model.runs import Run
 from retrofill.state import exports, runs
 from retrofill.state.connection import Connection
@@ -31,8 +31,8 @@ PART_BYTES = 128 * 2**20
 
 
 def export_run(
-    conn: Connection, run_id: int, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, run_id: int, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of what a run settled, or listed and left.
 
     Each report gets its own folder below ``folder``, named by the time: existing files are never
@@ -46,8 +46,8 @@ def export_run(
 
 
 def export_job(
-    conn: Connection, job: str, asked: Asked, folder: Destination, store: Store
-) -> Written:
+    conn: Connection, job: str, asked: ReportRequest, folder: Destination, store: Store
+) -> WrittenReport:
     """Write report files of everything known of a job, as :func:`export_run` does for a run.
 
     :raises ConfigError: there is no such job, or no run of it
@@ -63,12 +63,12 @@ def export_job(
 def _export(
     conn: Connection,
     run: Run,
-    asked: Asked,
+    asked: ReportRequest,
     above: Destination,
     store: Store,
     *,
     whole_job: bool,
-) -> Written:
+) -> WrittenReport:
     config = RunConfig.from_stored(run.config)
     table = Table(config.source_kind.report, config.source.place(), details=asked.details)
     counts = dict.fromkeys(asked.statuses, 0)
@@ -106,7 +106,7 @@ def _export(
         digested = Digested(opened)
         digested.write(json.dumps(said, indent=2, ensure_ascii=False).encode())
     log.info("wrote %s: %s", manifest, ", ".join(f"{n:,} {name}" for name, n in counts.items()))
-    return Written(
+    return WrittenReport(
         manifest=str(manifest),
         sha256=digested.sha256.hexdigest(),
         counts=counts,
@@ -116,7 +116,7 @@ def _export(
     )
 
 
-def _with_versions(chunk: list[Reported], version_of: Mapping[int, str]) -> list[Reported]:
+def _with_versions(chunk: list[ReportedItem], version_of: Mapping[int, str]) -> list[ReportedItem]:
     """Return items; an unknown function version becomes the one of the item's run."""
     return [
         item if item.function_version else item._replace(function_version=version_of[item.run_id])
@@ -125,7 +125,7 @@ def _with_versions(chunk: list[Reported], version_of: Mapping[int, str]) -> list
 
 
 def _write_part(
-    store: Store, file: Destination, chunks: Iterator[list[Reported]], table: Table
+    store: Store, file: Destination, chunks: Iterator[list[ReportedItem]], table: Table
 ) -> dict[str, Any]:
     """Write items until the part is full, or there are no more.
 

@@ -37,7 +37,7 @@ class NoReply(NamedTuple):
     """The tag of the request."""
 
     sent: bool
-    """False only if certainly no byte of the request left this process."""
+    """False only if no byte of the request can have left this process."""
 
     error: str
     """What happened, in one line."""

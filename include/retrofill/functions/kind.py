@@ -1,4 +1,4 @@
-"""The kind of a function: everything about it in one record."""
+"""The kind of a function: one record with all of it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class FunctionParams(Params):
     """The params of a function."""
 
     def label(self) -> str:
-        """Return the function's name for people."""
+        """Return the function's name, as shown to users."""
         raise NotImplementedError
 
     def identity(self, function: Pinned) -> str:
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     trigger: Mapping[str, Any] = _NO_TRIGGER
     """The live trigger that the run imitates, as its module describes it; empty: none."""
 
-    tells_usage: bool = False
+    reports_usage: bool = False
     """Whether responses should report what is billed, if they can."""
 
 
@@ -48,7 +48,7 @@ def _as_measured(reply: Reply) -> Usage:
 
 
 class Called(NamedTuple):
-    """A call whose log is looked for."""
+    """A call whose log is wanted."""
 
     request_id: str
     """The service's id of the call; empty: unknown."""
@@ -63,7 +63,7 @@ class Capacity(NamedTuple):
 
     calls: int
     words: str
-    """What that number is, for people, such as ``at once``."""
+    """What the number counts, as the rest of a sentence: ``concurrent executions are …``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class FunctionKind:
     """Its name in params and job files."""
 
     title: str
-    """What it calls, for people: ``a function behind HTTP``."""
+    """What it calls, in words: ``a function behind HTTP``."""
 
     params: type[FunctionParams]
 
@@ -115,7 +115,7 @@ class FunctionKind:
     """Returns a link to the log of a call; None: there is none."""
 
     find_delivery: Callable[[Any, CallParams, Mapping[str, str], Asked], Delivery] | None = None
-    """Looks up the live trigger of a place, and imitates it; None: there are no live triggers."""
+    """Looks up the live trigger of a place, and imitates it; None: it has no live triggers."""
 
     has_triggers_for: frozenset[str] = frozenset()
     """The forms of items that may trigger it."""

@@ -1,4 +1,4 @@
-"""How every kind of function reads a request without a response, and the JSON of an error."""
+"""Readings of replies that all kinds of functions share."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def unanswered(reply: NoReply) -> Ending:
 
 
 def answer_cut(request_id: str, executed_version: str = "") -> Ending:
-    """Return the outcome of a call whose function succeeded with too long a response."""
+    """Return the outcome of a call that succeeded with a response over the limit."""
     return Ending(
         Outcome.FAILED,
         TOO_LONG,

@@ -38,14 +38,14 @@ def in_time(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def in_range(amount: Sequence[float | None] | None, said: Callable[[float], str]) -> str:
+def in_range(amount: Sequence[float | None] | None, text_of: Callable[[float], str]) -> str:
     """Return a range for people, such as ``5 (3 to 9)``; ``unknown`` for None.
 
     :param amount: the lowest, the likely (or None) and the highest value
     """
     if amount is None:
         return "unknown"
-    low, likely, high = (None if one is None else said(one) for one in amount)
+    low, likely, high = (None if one is None else text_of(one) for one in amount)
     if low == high:
         return str(low)
     return f"{low} to {high}" if likely is None else f"{likely} ({low} to {high})"

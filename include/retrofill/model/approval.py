@@ -1,12 +1,12 @@
 """The approval of a run's plan."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+
+from retrofill.model.stored import Stored
 
 
-class Answer(StrEnum):
+class ApprovalStatus(StrEnum):
     """How a plan was answered."""
 
     WAITING = "waiting"
@@ -25,10 +25,10 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval:
-    """The state of a plan's approval; times are ISO 8601."""
+class Approval(Stored):
+    """The status of a plan's approval; times are ISO 8601."""
 
-    status: Answer
+    status: ApprovalStatus
     mark: str = ""
     """Identifies this request for approval."""
 
@@ -53,35 +53,30 @@ class Approval:
     changed_more: bool = False
     """Whether there may be more, because the check of the source was interrupted."""
 
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self | None:
-        """Return the approval stored in a run's row; None: not needed, or not yet asked for."""
-        return cls(**{**stored, "status": Answer(stored["status"])}) if stored else None
-
     @property
     def is_negative(self) -> bool:
         """Whether the plan can no longer be carried out."""
-        return self.status not in {Answer.WAITING, Answer.APPROVED}
+        return self.status not in {ApprovalStatus.WAITING, ApprovalStatus.APPROVED}
 
     @property
-    def said(self) -> str:
-        """The state of the approval, for people."""
+    def text(self) -> str:
+        """The status of the approval, for people."""
         return {
-            Answer.WAITING: f"waits for approval until {self.until_said}",
-            Answer.APPROVED: f"approved by {self.by} at {_moment(self.at)}",
-            Answer.REJECTED: f"rejected by {self.by} at {_moment(self.at)}",
-            Answer.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
-            Answer.ENDED: f"not answered: the run ended at {_moment(self.at)}",
-            Answer.VOID: f"approved by {self.by} at {_moment(self.at)}, but void now",
+            ApprovalStatus.WAITING: f"waits for approval until {self.until_text}",
+            ApprovalStatus.APPROVED: f"approved by {self.by} at {_moment(self.at)}",
+            ApprovalStatus.REJECTED: f"rejected by {self.by} at {_moment(self.at)}",
+            ApprovalStatus.EXPIRED: f"expired at {_moment(self.at)}: nobody answered",
+            ApprovalStatus.ENDED: f"not answered: the run ended at {_moment(self.at)}",
+            ApprovalStatus.VOID: f"approved by {self.by} at {_moment(self.at)}, but void now",
         }[self.status]
 
     @property
-    def until_said(self) -> str:
+    def until_text(self) -> str:
         """When it expires, for people."""
         return _moment(self.until)
 
     @property
-    def changes_said(self) -> str:
+    def changes_text(self) -> str:
         """How many objects changed since the plan and are not called; empty: not checked."""
         if self.changed is None:
             return ""
@@ -92,12 +87,12 @@ class Approval:
     def why(self) -> str:
         """Why nothing may be called, as a clause; empty: calls are allowed."""
         return {
-            Answer.WAITING: "the plan waits for approval",
-            Answer.APPROVED: "",
-            Answer.REJECTED: f"the plan was rejected by {self.by} at {_moment(self.at)}",
-            Answer.EXPIRED: f"nobody approved the plan by {_moment(self.at)}",
-            Answer.ENDED: "the run ended before anybody approved its plan",
-            Answer.VOID: "the run would now call something else than was approved",
+            ApprovalStatus.WAITING: "the plan waits for approval",
+            ApprovalStatus.APPROVED: "",
+            ApprovalStatus.REJECTED: f"the plan was rejected by {self.by} at {_moment(self.at)}",
+            ApprovalStatus.EXPIRED: f"nobody approved the plan by {_moment(self.at)}",
+            ApprovalStatus.ENDED: "the run ended before anybody approved its plan",
+            ApprovalStatus.VOID: "the run would now call something else than was approved",
         }[self.status]
 
 

@@ -1,8 +1,9 @@
 """Calls and their results: the values passed between dispatch, client and state."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, overload
+from itertools import pairwise
+from typing import NamedTuple
 
 from retrofill.model.cost import Usage
 from retrofill.model.items import Item
@@ -35,7 +36,7 @@ class Entry:
 
 
 class History(NamedTuple):
-    """What earlier calls recorded about an item; see :class:`Entry`."""
+    """What earlier calls recorded about an item: the fields of its entry, and a wait."""
 
     attempts: int
     failures: int
@@ -44,6 +45,12 @@ class History(NamedTuple):
     blamed: bool
     delay_s: float
     """Seconds that the item must still wait."""
+
+    def entry(self, seq: int, item: Item) -> Entry:
+        """Return the item with its history."""
+        return Entry(
+            seq, item, self.attempts, self.failures, self.call_cap, self.unsure, self.blamed
+        )
 
 
 class Loaded(NamedTuple):
@@ -57,44 +64,6 @@ class Loaded(NamedTuple):
 
     histories: Mapping[int, History]
     """The history, by number, of items that an earlier call carried."""
-
-
-class Fresh(Sequence[Entry]):
-    """Items that no call has carried yet, as the entries of a call.
-
-    Entries are created on first access: a call that succeeds at once never needs them, and
-    creating them for many items would double the cost of this path.
-
-    :param seqs: the items' numbers, in ascending order
-    """
-
-    __slots__ = ("_made", "items", "seqs")
-
-    def __init__(self, seqs: Sequence[int], items: Sequence[Item]) -> None:
-        self.seqs = seqs
-        self.items = items
-        self._made: list[Entry] = []
-
-    def __len__(self) -> int:
-        return len(self.seqs)
-
-    @overload
-    def __getitem__(self, at: int) -> Entry: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[Entry]: ...
-    def __getitem__(self, at: int | slice) -> Entry | Sequence[Entry]:
-        if isinstance(at, slice) and not self._made:
-            return Fresh(self.seqs[at], self.items[at])
-        return self._entries[at]
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self._entries)
-
-    @property
-    def _entries(self) -> list[Entry]:
-        if not self._made:
-            self._made = list(map(Entry, self.seqs, self.items))
-        return self._made
 
 
 class Span(NamedTuple):
@@ -113,25 +82,19 @@ def spans_of(seqs: Sequence[int]) -> list[Span]:
     """Return ascending numbers as spans."""
     if seqs and seqs[-1] - seqs[0] + 1 == len(seqs):  # nearly always true
         return [Span(seqs[0], seqs[-1])]
-    spans: list[Span] = []
-    first = last = None
-    for seq in seqs:
-        if last is not None and seq == last + 1:
-            last = seq
-            continue
-        if first is not None and last is not None:
-            spans.append(Span(first, last))
-        first = last = seq
-    if first is not None and last is not None:
-        spans.append(Span(first, last))
-    return spans
+    ends = [at for at in range(1, len(seqs)) if seqs[at] != seqs[at - 1] + 1]
+    borders = pairwise([0, *ends, len(seqs)]) if seqs else ()
+    return [Span(seqs[begin], seqs[end - 1]) for begin, end in borders]
 
 
 @dataclass(slots=True, eq=False)
 class Call:
     """The items that one request to the function carries."""
 
-    entries: Sequence[Entry]
+    seqs: Sequence[int]
+    """Their numbers, in ascending order."""
+
+    items: Sequence[Item]
     attempt: int = 1
     """Which request with these items this is, from 1."""
 
@@ -147,12 +110,40 @@ class Call:
     silences: int = 0
     """How many times in a row it ended without a response."""
 
+    _entries: Sequence[Entry] = ()
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], attempt: int = 1) -> "Call":
+        """Return a call that carries these entries, in ascending order of their numbers."""
+        seqs, items = [entry.seq for entry in entries], [entry.item for entry in entries]
+        return cls(seqs, items, attempt, _entries=entries)
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Its items as entries, created on first access.
+
+        A call that succeeds at once never needs them, and creating them for many items would double
+        the cost of this path.
+        """
+        if not self._entries:
+            self._entries = list(map(Entry, self.seqs, self.items))
+        return self._entries
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether entries were created, or loaded with a history."""
+        return bool(self._entries)
+
+    def keep(self, seqs: Collection[int]) -> None:
+        """Drop all items but these."""
+        self._entries = [entry for entry in self.entries if entry.seq in seqs]
+        self.seqs = [entry.seq for entry in self._entries]
+        self.items = [entry.item for entry in self._entries]
+
     @property
     def duplicates(self) -> int:
         """How many of its items may be processed twice because of it."""
-        if self.attempt == 1:
-            return 0
-        return sum(entry.unsure for entry in self.entries)
+        return sum(entry.unsure for entry in self.entries) if self.attempt > 1 else 0
 
     @property
     def failures(self) -> int:
@@ -162,25 +153,7 @@ class Call:
     @property
     def spans(self) -> list[Span]:
         """The numbers of its items."""
-        entries = self.entries
-        return spans_of(
-            entries.seqs if isinstance(entries, Fresh) else [entry.seq for entry in entries]
-        )
-
-    @property
-    def items(self) -> Sequence[Item]:
-        """Its items."""
-        return items_of(self.entries)
-
-
-def items_of(entries: Sequence[Entry]) -> Sequence[Item]:
-    """Return the items of entries."""
-    return entries.items if isinstance(entries, Fresh) else [entry.item for entry in entries]
-
-
-def keys_of(entries: Sequence[Entry]) -> list[str]:
-    """Return the keys of entries."""
-    return [item.key for item in items_of(entries)]
+        return spans_of(self.seqs)
 
 
 @dataclass(frozen=True, slots=True)

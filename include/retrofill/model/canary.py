@@ -1,15 +1,15 @@
 """The findings of a canary, as stored in the plan of its run and as shown to people."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from retrofill.model.amounts import counted
 from retrofill.model.cost import dollars
+from retrofill.model.stored import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryFindings:
+class CanaryFindings(Stored):
     """The results and the usage of a canary's calls. None: unknown."""
 
     items: int
@@ -46,15 +46,6 @@ class CanaryFindings:
     def failed_percent(self) -> float:
         """The percentage of its items that failed."""
         return 100 * self.failed / self.items if self.items else 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the findings as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "CanaryFindings | None":
-        """Return the findings from the output of :meth:`as_json`; None: it is empty."""
-        return cls(**stored) if stored else None
 
     def words(self) -> Iterator[tuple[str, str]]:
         """Yield each finding as a name and its text."""

@@ -1,9 +1,10 @@
 """The cost of calls: usage and prices."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from retrofill.model.stored import Stored
 
 MB_OF_A_GB = 1_024
 MS_OF_A_S = 1_000
@@ -68,7 +69,7 @@ class ListingPrice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
+class Price(Stored):
     """The price of a run's calls, in dollars. None: a term is unknown or does not apply."""
 
     per_call: float | None = None
@@ -106,27 +107,10 @@ class Price:
             return None
         return Rates(self.per_call or 0.0, self.per_second or 0.0, self.per_item or 0.0)
 
-    def of_call(self, usage: Usage, items: int) -> float | None:
-        """Return the cost of a call; None: unknown.
-
-        If nobody knows what is billed, charge the call's duration as an upper bound.
-        """
-        return self.most(items, usage.counted_s)
-
-    def most(self, items: int, timeout_s: float) -> float | None:
-        """Return the highest cost of a call with this timeout; None: unknown."""
-        rates = self.rates
-        return None if rates is None else rates.of(timeout_s, items)
-
-    def as_json(self, timeout_s: float) -> dict[str, Any]:
-        """Return the price as a JSON object, with the highest cost of a call without items.
+    def with_most(self, timeout_s: float) -> dict[str, Any]:
+        """Return :meth:`as_json`, with the highest cost of a call without items.
 
         :param timeout_s: seconds that a call may run
         """
-        return {**asdict(self), "most_per_call": self.most(0, timeout_s)}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Price":
-        """Return the price from the output of :meth:`as_json`."""
-        terms = {name: value for name, value in stored.items() if name != "most_per_call"}
-        return cls(**terms | {"missing": tuple(terms.get("missing", ()))})
+        most = None if self.rates is None else self.rates.of(timeout_s, 0)
+        return {**self.as_json(), "most_per_call": most}

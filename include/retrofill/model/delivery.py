@@ -1,9 +1,11 @@
 """The delivery: how a run's items reach the function, and how to read its responses."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
+
+from retrofill.model.stored import Stored
 
 
 class Contract(StrEnum):
@@ -23,7 +25,7 @@ class Contract(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(Stored):
     """How the calls of a run look, as requested or as taken from a live trigger."""
 
     event: str
@@ -37,12 +39,3 @@ class Delivery:
 
     trigger: Mapping[str, Any] = field(default_factory=dict)
     """The live trigger that is imitated, as its module describes it; empty: none."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the delivery as plain JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the delivery from the output of :meth:`as_json`."""
-        return cls(**values)

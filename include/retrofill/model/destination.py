@@ -40,9 +40,8 @@ class Destination:
         return cls(parts.scheme.lower(), parts.netloc, parts.path.strip("/"))
 
     def __truediv__(self, name: str) -> "Destination":
-        return Destination(
-            self.scheme, self.host, f"{self.path}/{name}".lstrip("/" * bool(self.scheme))
-        )
+        path = f"{self.path}/{name}"
+        return Destination(self.scheme, self.host, path.lstrip("/") if self.scheme else path)
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}/{self.path}" if self.scheme else self.path or "/"

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrofill.model.stored import Stored
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pinned:
+class Pinned(Stored):
     """One version of a function, pinned for a run.
 
     >>> Pinned(kind="python", name="json:dumps", version="", timeout_s=60).name
@@ -31,12 +33,8 @@ class Pinned:
     @property
     def words_of_facts(self) -> list[str]:
         """These properties for people, one text each."""
+        units = {name: " MB" if name.endswith("_mb") else "" for name in self.facts}
         return [
-            f"{name.removesuffix('_mb').replace('_', ' ')} {value}{' MB' * name.endswith('_mb')}"
+            f"{name.removesuffix('_mb').replace('_', ' ')} {value}{units[name]}"
             for name, value in self.facts.items()
         ]
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Pinned":
-        """Return the function stored in a run's row."""
-        return cls(**values)

@@ -1,15 +1,15 @@
 """What a run may do as a whole: stored with the run, and changeable while it is open."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from retrofill.model.amounts import counted
 from retrofill.model.cost import dollars
+from retrofill.model.stored import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(Stored):
     """The limits of a run. None: no such limit."""
 
     max_concurrency: int
@@ -18,17 +18,18 @@ class Limits:
     max_items_per_set: int
     """New items that one set of the run takes."""
 
-    max_calls_per_second: float | None = None
+    # Whole numbers stay whole, as users gave them.
+    max_calls_per_second: int | float | None = None
     max_calls: int | None = None
     """Calls that may have run the function; refused calls do not count."""
 
-    max_cost: float | None = None
+    max_cost: int | float | None = None
     """Dollars."""
 
     max_minutes: int | None = None
     max_failure_percent: int | None = None
 
-    max_percent_by_cause: Mapping[str, float] = field(default_factory=dict)
+    max_percent_by_cause: Mapping[str, int | float] = field(default_factory=dict)
     """The highest percentage of calls or items that may end this way, by cause."""
 
     min_items_judged: int = 1
@@ -84,12 +85,3 @@ class Limits:
             for cause, percent in self.max_percent_by_cause.items()
         ]
         return ", ".join(said)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the limits as a JSON object, by name."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Limits":
-        """Return the limits from the output of :meth:`as_json`."""
-        return cls(**stored)

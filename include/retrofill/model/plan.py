@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from retrofill.model.amounts import counted, in_bytes, in_range
 from retrofill.model.canary import CanaryFindings
 from retrofill.model.cost import dollars
 from retrofill.model.limits import Limits
+from retrofill.model.stored import Stored
 
 _SHOWN_CHARS = 2_000
 """Characters of the first payload that are stored and shown."""
@@ -16,7 +17,8 @@ _SHOWN_CHARS = 2_000
 _TICKS = re.compile("`+")
 
 
-class Bin(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bin:
     """A bin of a histogram."""
 
     words: str
@@ -27,16 +29,18 @@ class Bin(NamedTuple):
     """The total bytes of these items; None: unknown."""
 
 
-class Check(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Check:
     """Whether the run fits within one of its prerequisites."""
 
     name: str
-    says: str
+    text: str
     passed: bool | None
     """None: unknown."""
 
 
-class FirstPayload(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FirstPayload:
     """What the first call would carry."""
 
     items: int
@@ -56,7 +60,7 @@ class FirstPayload(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(Stored):
     """What the first set would do, and what is known of the sets after it. None: unknown."""
 
     listed: int
@@ -89,7 +93,7 @@ class Counts:
     batches_after: int | None = None
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """What would be called, in a few words."""
         first = "" if self.is_all else ", in the first set"
         calls, items = counted(self.calls, "call"), counted(self.items, "item")
@@ -102,7 +106,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunPlan:
+class RunPlan(Stored):
     """The plan of a run, as stored in its row."""
 
     counts: Counts
@@ -123,32 +127,6 @@ class RunPlan:
 
     canary: Mapping[str, Any] = field(default_factory=dict)
     """The canary's findings, as :mod:`retrofill.model.canary` stores them; empty: none yet."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plan as plain JSON values."""
-        return {
-            **asdict(self),
-            "sizes": [one._asdict() for one in self.sizes],
-            "ages": [one._asdict() for one in self.ages],
-            "checks": [one._asdict() for one in self.checks],
-            "payload": self.payload and self.payload._asdict(),
-        }
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the plan from the output of :meth:`as_json`."""
-        payload = stored["payload"]
-        return cls(
-            counts=Counts(**stored["counts"]),
-            sizes=[Bin(**one) for one in stored["sizes"]],
-            ages=[Bin(**one) for one in stored["ages"]],
-            payload=FirstPayload(**payload) if payload else None,
-            target=[(name, words) for name, words in stored["target"]],
-            limits=stored["limits"],
-            checks=[Check(**one) for one in stored["checks"]],
-            forecast=stored["forecast"],
-            canary=stored["canary"],
-        )
 
     def markdown(self, reasons: Mapping[str, str]) -> str:
         """Return the plan for people.
@@ -175,7 +153,7 @@ class RunPlan:
         if checks := self.all_checks:
             yield from ("", "| check | result | why |", "| --- | --- | --- |")
             for check in checks:
-                yield f"| {check.name} | **{verdict(check)}** | {_plain(check.says)} |"
+                yield f"| {check.name} | **{verdict(check)}** | {_plain(check.text)} |"
         if self.payload:
             yield from self._payload_lines(self.payload)
 
@@ -228,7 +206,7 @@ class RunPlan:
 
     def words_of_canary(self) -> Iterator[tuple[str, str]]:
         """Yield the canary's findings as names and texts; nothing while there are none."""
-        found = CanaryFindings.from_json(self.canary)
+        found = CanaryFindings.from_json_if_any(self.canary)
         if found is not None:
             yield from found.words()
 

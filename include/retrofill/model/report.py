@@ -110,7 +110,7 @@ class Report:
     """Where to write the report files of its items; None: nowhere."""
 
     report_files: Mapping[str, Any] | None = None
-    """The files that were written, as :class:`retrofill.model.report_files.Written` stores them."""
+    """The files that were written: a :class:`retrofill.model.report_files.WrittenReport`."""
 
     @property
     def total(self) -> int:
@@ -153,26 +153,21 @@ class Report:
     @property
     def is_turned_down(self) -> bool:
         """Whether the run has a plan that was not approved and cannot be any more."""
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         return approval is not None and approval.is_negative
 
     def _plan_lines(self) -> Iterator[str]:
         """Yield lines about the plan and its approval."""
         if self.planned:
             cost, seconds = self.planned.get("dollars"), self.planned.get("seconds")
-            counts = {
-                name: value
-                for name, value in self.planned.items()
-                if name in Counts.__annotations__
-            }
-            yield f"planned     {Counts(**counts).said}"
+            yield f"planned     {Counts.from_json(self.planned).text}"
             if seconds is not None:
                 said = f"cost {in_range(cost, dollars)}, time {in_range(seconds, in_time)}"
                 yield f"forecast    {said}"
-        approval = Approval.from_json(self.approval)
+        approval = Approval.from_json_if_any(self.approval)
         if approval is not None:
-            changes = f"; {approval.changes_said}" if approval.changes_said else ""
-            yield f"approval    {approval.said}{changes}"
+            changes = f"; {approval.changes_text}" if approval.changes_text else ""
+            yield f"approval    {approval.text}{changes}"
 
     @property
     def cost_text(self) -> str:

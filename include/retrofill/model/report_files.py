@@ -17,7 +17,7 @@ DETAILS = (
 """The columns that ``report_details`` adds after those of the source."""
 
 
-class Reported(NamedTuple):
+class ReportedItem(NamedTuple):
     """What a report file may report of an item."""
 
     key: str
@@ -42,7 +42,7 @@ class Reported(NamedTuple):
     settled_at: datetime | None
 
 
-Row = Callable[[Reported], Sequence[str]]
+Row = Callable[[ReportedItem], Sequence[str]]
 """Returns the texts of an item, one per column."""
 
 
@@ -70,7 +70,7 @@ class ReportForm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ReportRequest:
     """What to write."""
 
     items: Literal["all", "failures"] = "all"
@@ -84,7 +84,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenReport:
     """What was written."""
 
     manifest: str

@@ -1,12 +1,13 @@
 """A selection of items in quarantine, or of items that succeeded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from retrofill.model.globs import only
+from retrofill.model.stored import Stored
 
 
 class Place(StrEnum):
@@ -20,11 +21,9 @@ class Place(StrEnum):
 LONGEST_ERROR_TYPE = 200
 """Characters of an error's name that distinguish items, and of patterns for it."""
 
-_TIMES = ("after", "before")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class Selection(Stored):
     """Items of one job and place; each field that is not None narrows it."""
 
     place: Place = Place.QUARANTINE
@@ -49,22 +48,8 @@ class Selection:
 
     def as_json(self) -> dict[str, Any]:
         """Return the selection as plain JSON values, without empty fields."""
-        fields: dict[str, Any] = {
-            "place": self.place.value,
-            "error": self.error,
-            "key": self.key,
-            "version": self.version,
-            "after": self.after and self.after.isoformat(),
-            "before": self.before and self.before.isoformat(),
-            "unsure": self.unsure,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """Return the selection from the output of :meth:`as_json`."""
-        times = {name: datetime.fromisoformat(stored[name]) for name in _TIMES if stored.get(name)}
-        return cls(**{**stored, **times, "place": Place(stored["place"])})
+        plain = Stored.as_json(self)
+        return {name: value for name, value in plain.items() if value is not None}
 
     def with_error(self, error_type: str) -> Self:
         """Return the part of this selection with one error; long names match by their start."""
@@ -75,7 +60,7 @@ class Selection:
         return replace(self, error=pattern)
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The selection for people, such as ``quarantine: error Timeout*, version 7``."""
         narrowed = ", ".join(self._narrowed())
         return f"{self.place}: {narrowed}" if narrowed else f"{self.place}: all of it"

@@ -26,11 +26,11 @@ class Problem(NamedTuple):
     name: str
     """The param."""
 
-    says: str
+    text: str
     """Its value, what is wrong with it, and what to give."""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.says}"
+        return f"{self.name}: {self.text}"
 
 
 def refuse(why: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """The limits of a run: how fast it calls, when it stops, and how it is divided."""
 
 import difflib
+from dataclasses import fields
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -197,18 +198,9 @@ class LimitParams(Params):
 
         :param concurrency_ceiling: what a reserve for live traffic leaves; None: no reserve
         """
+        shared = {one.name for one in fields(Limits)} & type(self).model_fields.keys()
+        given = {name: getattr(self, name) for name in shared}
+        by_cause = self.max_percent_by_cause or {}
         return Limits(
-            max_concurrency=self.max_concurrency,
-            max_items_per_set=self.max_items_per_set,
-            max_calls_per_second=self.max_calls_per_second,
-            max_calls=self.max_calls,
-            max_cost=self.max_cost,
-            max_minutes=self.max_minutes,
-            max_failure_percent=self.max_failure_percent,
-            max_percent_by_cause=self.max_percent_by_cause or {},
-            min_items_judged=self.min_items_judged,
-            concurrency_ceiling=concurrency_ceiling,
-            ramp_minutes=self.ramp_minutes,
-            function_concurrency=self.function_concurrency,
-            priority=self.priority,
+            **given | {"max_percent_by_cause": by_cause, "concurrency_ceiling": concurrency_ceiling}
         )

@@ -8,7 +8,12 @@ from retrofill.params.texts import BLANK, ConnectionId, Text
 
 _SECTION = "Migration"
 _LONGEST_ROLE = 63
-_ROLE = f"the name of a role, up to {_LONGEST_ROLE} characters"
+_OF_A_ROLE = {
+    "allowed": f"the name of a role, up to {_LONGEST_ROLE} characters",
+    "form": {"maxLength": _LONGEST_ROLE},
+    "default": None,
+    "max_length": _LONGEST_ROLE,
+}
 
 
 class MigrationParams(Params):
@@ -35,20 +40,14 @@ class MigrationParams(Params):
         "Role that runs",
         "The role that gets what tasks and pages need. Empty: that of the connection"
         " retrofill_state.",
-        allowed=_ROLE,
-        form={"maxLength": _LONGEST_ROLE},
-        default=None,
-        max_length=_LONGEST_ROLE,
+        **_OF_A_ROLE,
         examples=["retrofill_runtime"],
     )
     reader_role: Annotated[Text | None, BLANK] = field(
         _SECTION,
         "Role that reads",
         "A role that gets to read the public views, for dashboards. Empty: there is none.",
-        allowed=_ROLE,
-        form={"maxLength": _LONGEST_ROLE},
-        default=None,
-        max_length=_LONGEST_ROLE,
+        **_OF_A_ROLE,
         examples=["retrofill_reader"],
     )
     forget: bool = field(

@@ -15,7 +15,7 @@ REDRIVE = "Redrive"
 
 _LONGEST_VERSION = 200
 _NARROWING = ("redrive_error", "redrive_key", "redrive_version", "redrive_after", "redrive_before")
-_OF_QUARANTINE = ("redrive_error", "redrive_unsure")
+_OF_QUARANTINE = {"redrive_error", "redrive_unsure"}
 _UNSURE = {"any": None, "only": True, "without": False}
 
 
@@ -121,59 +121,43 @@ class RedriveParams(Params):
         )
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
-        """Find a selection without a redrive, and a redrive that asks for too much."""
+        """Find a selection without a redrive, and a redrive that selects too much."""
         if not sound("redrive"):
             return
+        given = {
+            name: quoted(value if isinstance(value, str) else str(value))
+            for name in (*_NARROWING, "redrive_unsure", "redrive_note")
+            if (value := getattr(self, name)) != type(self).model_fields[name].default
+        }
         if self.place is None:
-            yield from self._without()
+            for name, value in given.items():
+                yield Problem(name, f"{value} is allowed only with redrive, which is 'none'")
             return
         if self.place is Place.SUCCESSES:
-            yield from self._of_successes(sound)
+            for name in _OF_QUARANTINE & given.keys():
+                yield Problem(
+                    name,
+                    f"{given[name]} is allowed only with redrive 'quarantine': succeeded items have"
+                    " no error",
+                )
+            if sound(*_NARROWING) and given.keys().isdisjoint(_NARROWING):
+                yield Problem(
+                    "redrive",
+                    "'successes' needs redrive_key, redrive_version, redrive_after or"
+                    " redrive_before; to redrive everything that ever succeeded, give"
+                    " redrive_key: '*'",
+                )
         after, before = self.redrive_after, self.redrive_before
         if sound("redrive_after", "redrive_before") and after and before and after >= before:
             yield Problem("redrive_after", f"{after} is not before redrive_before, {before}")
 
-    def _without(self) -> Iterator[Problem]:
-        """Find params that have no effect."""
-        for name in self._given((*_NARROWING, "redrive_unsure", "redrive_note")):
-            yield Problem(
-                name,
-                f"{_shown(getattr(self, name))} is allowed only with redrive, which is 'none'",
-            )
-
-    def _of_successes(self, sound: Sound) -> Iterator[Problem]:
-        for name in self._given(_OF_QUARANTINE):
-            yield Problem(
-                name,
-                f"{_shown(getattr(self, name))} is allowed only with redrive 'quarantine':"
-                " succeeded items have no error",
-            )
-        if sound(*_NARROWING) and not self._given(_NARROWING):
-            yield Problem(
-                "redrive",
-                "'successes' needs redrive_key, redrive_version, redrive_after or redrive_before;"
-                " to redrive everything that ever succeeded, give redrive_key: '*'",
-            )
-
-    def _given(self, names: tuple[str, ...]) -> list[str]:
-        fields = type(self).model_fields
-        return [name for name in names if getattr(self, name) != fields[name].default]
-
-
-def _shown(value: object) -> str:
-    return quoted(value if isinstance(value, str) else str(value))
-
 
 def params_of(selection: Selection, note: str) -> dict[str, Any]:
     """Return the params that request a redrive of a selection, as JSON values."""
-    unsure = {value: name for name, value in _UNSURE.items()}[selection.unsure]
+    stored = selection.as_json()
     return {
-        "redrive": selection.place.value,
-        "redrive_error": selection.error,
-        "redrive_key": selection.key,
-        "redrive_version": selection.version,
-        "redrive_after": selection.after and selection.after.isoformat(),
-        "redrive_before": selection.before and selection.before.isoformat(),
-        "redrive_unsure": unsure,
+        "redrive": stored["place"],
+        **{name: stored.get(name.removeprefix("redrive_")) for name in _NARROWING},
+        "redrive_unsure": {value: name for name, value in _UNSURE.items()}[selection.unsure],
         "redrive_note": note or None,
     }

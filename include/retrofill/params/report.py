@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from retrofill.model.destination import Destination
-from retrofill.model.report_files import Asked
+from retrofill.model.report_files import ReportRequest
 from retrofill.params.base import Params, field, refuse
 from retrofill.params.texts import BLANK, Text
 
@@ -55,8 +55,8 @@ class ReportParams(Params):
     )
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> ReportRequest:
         """What to write."""
-        return Asked(
+        return ReportRequest(
             items=self.report_items, format=self.report_format, details=self.report_details
         )

@@ -7,7 +7,6 @@ from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from retrofill.model.blank import BLANK
 from retrofill.model.items import LONGEST_KEY_BYTES
 from retrofill.params.base import refuse
 
@@ -18,6 +17,14 @@ LONGEST_TEXT = 1_024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _CONN_ID = r"[a-zA-Z0-9_.\-]{1,200}"
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?"
+
+
+def _blank_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+BLANK = BeforeValidator(_blank_is_none)
+"""Convert an empty form field, which arrives as an empty text, to None: no value was given."""
 
 
 def matching(pattern: str, text: str) -> str:
@@ -92,5 +99,3 @@ Text: TypeAlias = Annotated[str, AfterValidator(_clean)]
 KeyPattern: TypeAlias = Annotated[Text, AfterValidator(patterns), AfterValidator(at_most_key_bytes)]
 ConnectionId: TypeAlias = Annotated[Text, AfterValidator(_conn_id)]
 Time: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_time), AfterValidator(_utc)]
-
-__all__ = ["BLANK", "ConnectionId", "KeyPattern", "Text", "Time"]

@@ -1,1 +1,1 @@
-"""The use cases: one module for each task of the DAG."""
+"""The use cases: one module per task of the DAG, and per question that pages and commands ask."""

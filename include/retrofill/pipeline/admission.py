@@ -1,6 +1,5 @@
-"""The admission check: whether a plan fits its prerequisites."""
+"""The admission check: whether a plan fits the limits of the run, the function and Airflow."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from retrofill.functions.kind import Capacity
@@ -8,18 +7,14 @@ from retrofill.model.amounts import counted, in_bytes
 from retrofill.model.limits import Limits
 from retrofill.model.plan import Check, Counts
 
+# Bytes per row with indexes, as measured with keys of 60 bytes.
 _RESULT_BYTES = 350
-"""Bytes of an item in the results cache, with indexes and a key of 60 bytes; measured."""
-
-_WAITING_BYTES = 240
-"""Bytes of an item in the in-process cache, without its content; measured."""
-
-_CALL_BYTES = 390
-"""Bytes of a call, until maintenance deletes it; measured."""
+_WAITING_BYTES = 240  # in the in-process cache, without content
+_CALL_BYTES = 390  # until maintenance deletes it
 
 
 class Slots(NamedTuple):
-    """What Airflow gives to the tasks of a DAG run."""
+    """Airflow's limits on the tasks of a DAG run."""
 
     parallelism: int
     max_active_tasks: int
@@ -27,7 +22,7 @@ class Slots(NamedTuple):
 
     @property
     def at_once(self) -> int:
-        """How many tasks may run at once, as far as it is known."""
+        """How many tasks may run at once; the slots of the pool are unknown."""
         return min(self.parallelism, self.max_active_tasks)
 
 
@@ -42,13 +37,13 @@ def admission(
 ) -> list[Check]:
     """Return the checks of a plan.
 
-    :param timeout_s: seconds that a call may run
+    :param timeout_s: the function's timeout
     :param capacity: how many calls the function accepts at once; None: unknown
     :param database_bytes: the current size of the state's database
     """
     return [
         _concurrency(limits, capacity),
-        *_calls(counts, limits),
+        *([] if limits.max_calls is None else [_calls(counts, limits.max_calls)]),
         _time(counts, limits, timeout_s),
         _slots(counts, slots),
         _state(counts, database_bytes),
@@ -63,14 +58,11 @@ def _concurrency(limits: Limits, capacity: Capacity | None) -> Check:
     return Check("concurrency", f"{asked}; {capacity.calls:,} {capacity.words}", passed)
 
 
-def _calls(counts: Counts, limits: Limits) -> Iterator[Check]:
-    if limits.max_calls is None:
-        return
-    passed = None if counts.calls <= limits.max_calls and not counts.is_all else True
-    if counts.calls > limits.max_calls:
-        passed = False
-    says = f"{counted(counts.calls, 'call')}, without retries; at most {limits.max_calls:,}"
-    yield Check("max_calls", says, passed)
+def _calls(counts: Counts, most: int) -> Check:
+    says = f"{counted(counts.calls, 'call')}, without retries; at most {most:,}"
+    # Further sets have calls, too.
+    passed = None if counts.calls <= most and not counts.is_all else counts.calls <= most
+    return Check("max_calls", says, passed)
 
 
 def _time(counts: Counts, limits: Limits, timeout_s: int) -> Check:

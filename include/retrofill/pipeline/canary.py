@@ -1,4 +1,4 @@
-"""The canary: some items are called first, and their results decide whether the run continues."""
+"""The canary: call some items first. Their results decide whether the run continues."""
 
 import logging
 from dataclasses import replace
@@ -16,7 +16,6 @@ from retrofill.model.runs import Run, SetRef
 from retrofill.pipeline.forecast import TASK_S, forecast_run
 from retrofill.state import canary as state
 from retrofill.state import limits, plans, runs
-from retrofill.state.batches import PlannedBatch
 from retrofill.state.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -25,50 +24,34 @@ _ALL = 100
 
 
 def has_canary(config: RunConfig, ref: SetRef) -> bool:
-    """Return whether the set of a run has a canary."""
+    """Return whether a set of a run has a canary."""
     return config.canary.canary is not None and ref.set_no == 1
 
 
-def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> PlannedBatch | None:
-    """Choose the canary from a run's first set, and make it a batch; None: there is none."""
+def choose(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> None:
+    """Choose the canary of a run from its first set, and make it a batch."""
     take = config.canary.canary
     if take is None or not has_canary(config, ref):
-        return None
+        return
+    measure = config.source_kind.measure
     chosen = state.choose_canary(
-        conn,
-        ref,
-        run.job_id,
-        take=take,
-        measure=config.source_kind.measure,
-        rng=SystemRandom(),
+        conn, ref, run.job_id, take=take, measure=measure, rng=SystemRandom()
     )
-    log.info("%d items are the canary", chosen.items if chosen else 0)
-    return chosen
+    log.info("the canary has %d items", chosen.items if chosen else 0)
 
 
-def judge(
-    conn: Connection,
-    run: Run,
-    config: RunConfig,
-    batch_id: int,
-    *,
-    at_once: int,
-    task_s: Range = TASK_S,
-) -> CanaryFindings:
-    """Return the findings of a canary whose items are settled, and complete the plan with them.
+def require_success(conn: Connection, run: Run, batch_id: int, found: CanaryFindings) -> None:
+    """Check the findings of a canary whose items are settled.
 
-    :param at_once: tasks that Airflow runs at once
-    :param task_s: seconds in which it starts one
     :raises RunIncomplete: too much of the canary has failed; the run is stopped
     """
-    found = note(conn, run, config, batch_id, at_once=at_once, task_s=task_s)
     allowed = limits.get_limits(conn, run.run_id)
     # However few items there are: the user chose the size of the sample.
     reason = _too_many(found, allowed.max_failure_percent) or exceeded(
         allowed.max_percent_by_cause, state.list_ended(conn, batch_id), 1
     )
     if reason is None:
-        return found
+        return
     reason = f"canary: {reason}"
     if found.troubles:
         reason += f"; calls that did not succeed: {found.trouble_words}"
@@ -86,7 +69,7 @@ def _too_many(found: CanaryFindings, percent: int | None) -> str | None:
     )
 
 
-def note(
+def record_findings(
     conn: Connection,
     run: Run,
     config: RunConfig,
@@ -95,7 +78,11 @@ def note(
     at_once: int,
     task_s: Range = TASK_S,
 ) -> CanaryFindings:
-    """Write a canary's findings so far into the plan of its run, and into the log."""
+    """Return a canary's findings so far, after adding them to the plan of its run and to the log.
+
+    :param at_once: the most tasks that Airflow runs at once
+    :param task_s: the seconds that Airflow takes to start a task
+    """
     found, measured = measure(conn, run, batch_id)
     for name, words in found.words():
         log.info("%s: %s", name, words)
@@ -103,7 +90,7 @@ def note(
     if stored is None:
         return found
     plan = RunPlan.from_json(stored)
-    # A plan that was made after the canary, because its task was cleared, does not count it.
+    # If the task was cleared, the plan was made after the canary and does not count it.
     called = measured.called if plan.counts.canary else Work(0, 0, 0)
     made = forecast_run(
         run,
@@ -124,7 +111,7 @@ def note(
 
 
 def measure(conn: Connection, run: Run, batch_id: int) -> tuple[CanaryFindings, Measured]:
-    """Return a canary's findings, and what its calls imply for others."""
+    """Return a canary's findings, and the measurements by which to forecast other calls."""
     found = state.get_found(conn, batch_id)
     calls = state.list_calls(conn, batch_id)
     samples = [

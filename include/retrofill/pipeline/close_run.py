@@ -18,16 +18,16 @@ from retrofill.state.lease import LEASE_S
 log = logging.getLogger(__name__)
 
 WAIT_S = 120.0
-"""Seconds to wait for other runs that are processing items which this run listed, too."""
+"""Seconds to wait for other runs that still process items of this run's listing."""
 
 LOOK_EVERY_S = 2.0
-"""Seconds between two checks while waiting."""
+"""Seconds between two checks."""
 
 
 def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
     """Close the set; return whether the run continues with another one.
 
-    :raises RunIncomplete: something is left that no further set of this run will process
+    :raises RunIncomplete: the run ends with items or partitions left
     """
     conclude_approval(conn, ref.run_id)
     batches.release_set(conn, ref)
@@ -46,7 +46,7 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
         if report.partitions and not report.partitions_left and closed.planned:
             waiting = _await_others(conn, ref.run_id, airflow)
             if any(other.free for other in waiting):
-                log.info("the next set takes over what other runs left behind")
+                log.info("the next set takes over items that other runs left behind")
                 runs.open_next_set(conn, ref)
                 return True
     report = _close(conn, ref)
@@ -56,17 +56,17 @@ def close_run(conn: Connection, ref: SetRef, airflow: Airflow) -> bool:
 
 
 def conclude(
-    conn: Connection, ref: SetRef, airflow: Airflow, tell: Callable[[Report], None]
+    conn: Connection, ref: SetRef, airflow: Airflow, notify: Callable[[Report], None]
 ) -> Report | None:
-    """Finish the run of a set's DAG run, so that it is neither left open nor unreported.
+    """Close the run of a set if it is still open, and send its notification if nobody has.
 
     A DAG run may end without ``close_run``: someone marks it as failed, or the task itself fails.
     Then this closes the run, once its tasks have released their batches.
 
-    :param tell: sends the run's notification
+    :param notify: sends the run's notification
     :returns: the report of the run; None: the run continues with another set
-    :raises RunIncomplete: the run is incomplete, close_run has not closed it, or it lacks report
-        files; it was notified
+    :raises RunIncomplete: the run is incomplete, ``close_run`` has not closed it, or its report
+        files are missing. The notification was sent before
     :raises NotNotified: the notification was not accepted
     """
     report = runs.get_report(conn, ref.run_id)
@@ -87,7 +87,7 @@ def conclude(
     elif report.is_notified:
         log.info("an earlier try has sent the run's notification")
     else:
-        tell(report)
+        notify(report)
         reach(Point.NOTIFIED)
         runs.mark_notified(conn, ref.run_id)
     if report.status != "complete":
@@ -111,15 +111,15 @@ def _close(conn: Connection, ref: SetRef) -> Report:
 
 
 def _what_now(report: Report) -> str:
-    go_on = "clear the failed tasks, or start another run of the job, to continue"
+    to_do = "clear the failed tasks, or start another run of the job, to continue"
     if report.is_turned_down:
-        go_on = "start another run of the job to make another plan"
+        to_do = "start another run of the job to make another plan"
     stopped = f" It was stopped: {report.stop_reason}." if report.stop_reason else ""
-    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {go_on}"
+    return f"run {report.run_id} is incomplete: {report.missing}.{stopped} Nothing is lost: {to_do}"
 
 
 def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[others.Other]:
-    """Return the runs that still process what this run listed, after waiting for them.
+    """Wait for runs that process items of this run's listing; return those that still do.
 
     Runs that Airflow has ended are closed, which frees their items.
     """
@@ -139,7 +139,7 @@ def _await_others(conn: Connection, run_id: int, airflow: Airflow) -> list[other
 
 
 def _await_tasks(conn: Connection, run_id: int) -> None:
-    """Wait until no task holds a batch of the run, so that the report has what it settles."""
+    """Wait until no task holds a batch of the run, so that its report has their last calls."""
     give_up_at = time.monotonic() + LEASE_S
     while batches.is_held(conn, run_id) and time.monotonic() < give_up_at:
         log.info("waiting for tasks of this DAG run to end")

@@ -1,11 +1,11 @@
-"""Controls: what a user may change of an open run, and how typed values are checked."""
+"""Controls: the changes that a user can make to an open run, and checks of typed values."""
 
 import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from retrofill.model.approval import Answer
+from retrofill.model.approval import ApprovalStatus
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
 from retrofill.params.base import form_field
@@ -23,16 +23,11 @@ class Limit(NamedTuple):
 
     name: str
     title: str
-    words: str
-    """Its description, in Markdown."""
-
+    words: str  # its description, in Markdown
     minimum: float
     maximum: float
-    may_be_empty: bool
-    """Whether an empty text means no limit."""
-
+    may_be_empty: bool  # an empty text means no limit
     is_whole: bool
-    """Whether it is a whole number."""
 
     def parse(self, text: str) -> float | None:
         """Return the typed number; None: no limit.
@@ -42,7 +37,7 @@ class Limit(NamedTuple):
         text = text.strip()
         if self.may_be_empty and not text:
             return None
-        # More digits than the maximum has cannot be right, and may take long to parse.
+        # A number with more digits than the maximum is too large, and may take long to parse.
         fraction = "" if self.is_whole else rf"(\.[0-9]{{1,{_DECIMALS}}})?"
         if re.fullmatch(rf"[0-9]{{1,{len(str(self.maximum))}}}{fraction}", text):
             number = int(text) if self.is_whole else float(text)
@@ -87,19 +82,17 @@ LIMITS: Mapping[str, Limit] = {
 BY_CAUSE = "max_percent_by_cause"
 """The limit that is a JSON object."""
 
-_NAMES = ", ".join((*LIMITS, BY_CAUSE))
-
 ACTIONS = ("pause", "resume", "stop", *LIMITS, BY_CAUSE)
-"""Everything that a user may do; a limit's own name sets it."""
+"""The actions of a user. The name of a limit sets it."""
 
 
 def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> bool:
     """Carry out an action of a user; return False if the run is closed.
 
     :param action: one of ACTIONS
-    :param text: what was typed for a limit; the reason for a stop
+    :param text: the typed limit, or the reason for a stop
     :param who: the user
-    :raises ConfigError: there is no such action, or the text is not allowed; nothing was changed
+    :raises ConfigError: action or text are not allowed; nothing was changed
     """
     match action:
         case "pause" | "resume":
@@ -110,22 +103,20 @@ def change(conn: Connection, run_id: int, action: str, text: str, who: str) -> b
                     f"reason: {quoted(text)} is not allowed; give a text without the character NUL"
                 )
             return limits.stop(conn, run_id, text.strip() or STOP_REASON, who)
-        case _ if action not in ACTIONS:
-            raise ConfigError(
-                f"action: {quoted(action)} is not allowed; give one of {', '.join(ACTIONS)}"
-            )
-        case _:
+        case _ if action in ACTIONS:
             return set_limits(conn, run_id, {action: text}, who)
+    raise ConfigError(f"action: {quoted(action)} is not allowed; give one of {', '.join(ACTIONS)}")
 
 
 def set_limits(conn: Connection, run_id: int, typed: Mapping[str, str], who: str) -> bool:
     """Set limits of an open run, all or none; return False if it is closed.
 
-    :param typed: what was typed for each, by name
+    :param typed: the typed texts, by name
     :raises ConfigError: there is no such limit, or a text is not allowed; nothing was changed
     """
     values = {name: _value(name, text) for name, text in typed.items()}
-    if _waits(conn, run_id):
+    approval = runs.get_run(conn, run_id).approval
+    if approval is not None and approval.status is ApprovalStatus.WAITING:
         said = ", ".join(f"{name}: {quoted(text)}" for name, text in typed.items())
         raise ConfigError(
             f"{said}: limits cannot change while the plan waits for approval, as they are part of"
@@ -138,7 +129,8 @@ def _value(name: str, text: str) -> Any:
     if name == BY_CAUSE:
         return _percents(text)
     if name not in LIMITS:
-        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; give one of {_NAMES}")
+        allowed = ", ".join((*LIMITS, BY_CAUSE))
+        raise ConfigError(f"{quoted(name)[1:-1]}: there is no such limit; give one of {allowed}")
     return LIMITS[name].parse(text)
 
 
@@ -149,8 +141,3 @@ def _percents(text: str) -> Any:
     except (ValueError, RecursionError):
         typed = text
     return LimitParams.from_params({BY_CAUSE: typed}).max_percent_by_cause or {}
-
-
-def _waits(conn: Connection, run_id: int) -> bool:
-    approval = runs.get_run(conn, run_id).approval
-    return approval is not None and approval.status is Answer.WAITING

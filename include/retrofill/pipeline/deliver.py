@@ -1,4 +1,4 @@
-"""The delivery: how a run's items reach its function. It is fixed before the run is opened."""
+"""The delivery: how a run's items reach its function. It is fixed when the run is opened."""
 
 from retrofill.config import RunConfig
 from retrofill.events import AUTO, SHAPES, CompiledShape, EventContext, compile_shape, default_shape
@@ -12,27 +12,14 @@ from retrofill.model.runs import Run
 def find_delivery(config: RunConfig, asked: Asked) -> Delivery:
     """Return the requested delivery, or that of the live trigger.
 
-    :raises ConfigError: there is no live trigger to imitate, or more than one; or it may not be
-        looked up
+    :raises ConfigError: there is no live trigger to imitate, or more than one; or a permission to
+        look it up is missing
     :raises FunctionUnavailable: AWS did not answer
     """
-    kind, form = config.function_kind, config.source_kind.form.name
-    if kind.find_delivery is None or form not in kind.has_triggers_for:
-        return _as_asked(config)
-    if not is_looked_up(config.calls.event):
-        return _as_asked(config)
-    place = config.source.place()
-    return kind.find_delivery(config.function, config.calls, place, asked)
-
-
-def is_looked_up(event: str) -> bool:
-    """Return whether the live trigger must be looked up for an event."""
-    return event == AUTO or SHAPES[event].needs_trigger
-
-
-def _as_asked(config: RunConfig) -> Delivery:
-    """Return the delivery of an event that is requested by the name of its shape."""
-    calls = config.calls
+    kind, calls = config.function_kind, config.calls
+    has_triggers = config.source_kind.form.name in kind.has_triggers_for
+    if kind.find_delivery is not None and has_triggers and is_looked_up(calls.event):
+        return kind.find_delivery(config.function, calls, config.source.place(), asked)
     shape = default_shape() if calls.event == AUTO else SHAPES[calls.event]
     if shape.needs_trigger:
         raise ConfigError(
@@ -46,11 +33,13 @@ def _as_asked(config: RunConfig) -> Delivery:
     )
 
 
-def shape_of(config: RunConfig, run: Run) -> CompiledShape:
-    """Compile the event shape of a run.
+def is_looked_up(event: str) -> bool:
+    """Return whether the live trigger must be looked up for an event."""
+    return event == AUTO or SHAPES[event].needs_trigger
 
-    :raises ConfigError: the shape lacks what it needs, or has no place for what is given
-    """
+
+def shape_of(config: RunConfig, run: Run) -> CompiledShape:
+    """Compile the event shape of a run; see :func:`compile_delivery`."""
     return compile_delivery(config, run.delivery, run.function, job=run.job, run_id=run.run_id)
 
 
@@ -59,7 +48,7 @@ def compile_delivery(
 ) -> CompiledShape:
     """Compile the event shape of a delivery.
 
-    :raises ConfigError: the shape lacks what it needs, or has no place for what is given
+    :raises ConfigError: a param that the shape needs is missing, or it cannot use one
     """
     return compile_shape(
         delivery.event,

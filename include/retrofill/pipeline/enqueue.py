@@ -1,4 +1,4 @@
-"""Read one partition page by page, and enqueue new items in the in-process cache."""
+"""Read one partition page by page, and enqueue its new items in the in-process cache."""
 
 import gc
 import logging
@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import takewhile
 from typing import TypedDict
 
-from retrofill.engine.feedback import evenly
 from retrofill.engine.first_calls import Fits
+from retrofill.engine.sampling import systematic
 from retrofill.model.errors import RunIncomplete, SourceError
 from retrofill.model.items import LONGEST_KEY_BYTES, Item
 from retrofill.model.runs import SetRef
@@ -26,26 +27,26 @@ from retrofill.state.screening import Chunk, PartitionState, get_partition, scre
 log = logging.getLogger(__name__)
 
 CHUNK_ITEMS = 20_000
-"""Items screened in one transaction. More take more memory, and are hardly faster."""
+"""Items screened in one transaction. Larger chunks take more memory, and are hardly faster."""
 
 CHUNK_BYTES = 16 * 2**20
-"""Bytes of content in UTF-8 after which a chunk ends, whatever the number of its items."""
+"""Bytes of content in UTF-8 after which a chunk ends, however few its items are."""
+
+CHUNK_S = 10.0
+"""Seconds after which a chunk ends, so that a crash repeats little."""
 
 LATER_NOTED = 100
-"""Items of a chunk modified after the opening that are noted."""
+"""The most items per chunk to record that were modified after the run was opened."""
+
+SWITCH_S = 0.0005
+"""How long a thread runs before it yields Python's global lock to a waiting one."""
 
 _FORBIDDEN = ("\0", "\x1e")
 _SHOWN_CHARS = 60
 
-CHUNK_S = 10.0
-"""Seconds after which listed items are screened, so that a crash repeats little."""
-
-SWITCH_S = 0.0005
-"""Seconds that a thread waiting for Python's global lock lets another one run."""
-
 
 class Enqueued(TypedDict):
-    """What one ``enqueue`` task did."""
+    """The counts of one ``enqueue`` task."""
 
     listed: int
     new: int
@@ -64,12 +65,12 @@ def enqueue(
 ) -> Enqueued:
     """Read a partition from its cursor until its end or until the set is full.
 
-    :param fits: returns why no call can carry an item, which is left out; None: all fit
-    :param redriven: which of the succeeded items to call again; None: none
-    :param progressed: called whenever a chunk was screened
-    :raises RunIncomplete: the run was stopped, or its minutes have passed; the cursor stays
-    :raises SourceError: the source could not be read, listed nothing where its survey saw keys,
-        or listed what the state cannot store; what was screened before stays
+    :param fits: returns why no call can carry an item, which is then left out; None: all fit
+    :param redriven: the succeeded items to call again; None: no items
+    :param progressed: called after each chunk
+    :raises RunIncomplete: the run was stopped, or its minutes have passed; a retry continues
+    :raises SourceError: the source could not be read, listed nothing although its survey saw keys,
+        or listed an item that the state cannot store. Earlier chunks are committed
     :raises LeaseLost: another task reads the same partition
     """
     total = Enqueued(listed=0, new=0, known=0)
@@ -114,18 +115,16 @@ def enqueue(
 
 
 def _note_later(conn: Connection, ref: SetRef, part_no: int, chunk: Chunk) -> None:
-    """Record some items modified after the opening: the function may have written them."""
+    """Record some items modified after the run was opened: the function may have written them."""
     if later := [item for page in chunk.pages for item in page.later]:
-        noted = [later[place] for place in evenly(len(later), LATER_NOTED)]
+        noted = [later[place] for place in systematic(len(later), LATER_NOTED)]
         note_later(conn, ref.run_id, part_no, noted)
 
 
 def _require_found(progress: PartitionState) -> None:
-    """Check, at a partition's end, that its listing showed something if the survey did.
+    """Check, at a partition's end, that its listing had keys if the survey saw any.
 
-    Filters do not matter: both readings are of all objects.
-
-    :raises SourceError: it did not
+    Both counts are before filters.
     """
     if progress.seen and not progress.found:
         raise SourceError(
@@ -136,7 +135,7 @@ def _require_found(progress: PartitionState) -> None:
 
 
 def _fitting(fits: Fits, pages: Iterator[Page]) -> Iterator[Page]:
-    """Yield pages without the items that no call can carry: those are left out."""
+    """Yield pages without the items that no call can carry. They count as left out."""
     for page in pages:
         reasons = [fits(item) for item in page.items]
         if not any(reasons):
@@ -152,9 +151,9 @@ def _fitting(fits: Fits, pages: Iterator[Page]) -> Iterator[Page]:
 def _bulk_work() -> Iterator[None]:
     """Tune garbage collection and thread switching for two threads that allocate many objects.
 
-    By default, Python would spend a sixth of the time on the search for cycles, of which there are
-    none, and the thread that feeds Postgres would wait 5 ms for the listing thread each time. No
-    more than two chunks of items are in memory, so it searches if there is much in addition.
+    By default, Python would spend a sixth of the time on the search for cycles, which these objects
+    do not form, and the thread that feeds Postgres would wait 5 ms for the listing thread each
+    time. At most two chunks are in memory, so any larger growth still starts a collection.
     """
     threshold, interval_s = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(10 * CHUNK_ITEMS, *threshold[1:])
@@ -167,12 +166,12 @@ def _bulk_work() -> Iterator[None]:
 
 
 def _ahead(source: str, pages: Iterator[Page]) -> Generator[Chunk, None, None]:
-    """Yield chunks. While one is screened, the next is gathered, but no other.
+    """Yield chunks. While one is screened, the next one is gathered.
 
-    If screening ends, what was gathered is lost, and listed again from the cursor.
+    If screening fails, the gathered chunk is discarded: a retry lists it again from the cursor.
     """
     over = threading.Event()
-    gathered = _chunks(source, _until(over, pages))
+    gathered = _chunks(source, takewhile(lambda _: not over.is_set(), pages))
     with ThreadPoolExecutor(1, "retrofill-gathering") as ahead:
         pending = ahead.submit(next, gathered, None)
         try:
@@ -181,14 +180,6 @@ def _ahead(source: str, pages: Iterator[Page]) -> Generator[Chunk, None, None]:
                 yield chunk
         finally:
             over.set()
-
-
-def _until(over: threading.Event, pages: Iterator[Page]) -> Iterator[Page]:
-    """Yield pages until it is over; the rest is not read."""
-    for page in pages:
-        if over.is_set():
-            return
-        yield page
 
 
 def _chunks(source: str, pages: Iterator[Page]) -> Iterator[Chunk]:
@@ -212,11 +203,11 @@ def _chunks(source: str, pages: Iterator[Page]) -> Iterator[Chunk]:
 
 
 def _content_bytes(source: str, items: list[Item]) -> int:
-    """Return the bytes of the items' contents, after checking that the state can store them.
+    """Return the size of the items' contents, after checking that the state can store the items.
 
-    All are checked at once: one by one this would take longer than to make them.
+    The contents are joined first: to check them one by one would take longer than to list them.
 
-    :raises SourceError: it cannot
+    :raises SourceError: the state cannot store one of them
     """
     keys = [item.key for item in items]
     if max(map(len, keys), default=0) > LONGEST_KEY_BYTES // 4:

@@ -11,12 +11,12 @@ from retrofill.engine.feedback import (
     SAMPLE,
     VERY_FEW,
     Calling,
-    Fresh,
-    Looked,
-    evenly,
+    Findings,
+    NewItem,
     parents_of,
     stems_of,
 )
+from retrofill.engine.sampling import systematic
 from retrofill.model.errors import RunIncomplete
 from retrofill.model.items import Item, Measure
 from retrofill.model.runs import Run, SetRef
@@ -30,31 +30,30 @@ log = logging.getLogger(__name__)
 _SHOWN = 3
 
 _WHAT_NOW = (
-    "Each run would call the function with the output of the run before. Exclude the output by the"
-    " filters of the source, write it elsewhere, or set allow_feedback if this is intended"
+    "Each run would call the function with the output of the run before. Exclude the output with"
+    " the source's filters, write it elsewhere, or set allow_feedback if this is intended"
 )
 
 
 class _Dated(NamedTuple):
     """A sample of items whose modification times are known."""
 
-    fresh: list[Fresh]
-    of: int
-    """The number of items from which the sample was taken."""
+    fresh: list[NewItem]
+    of: int  # the number of items that were sampled
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is not a sample, but all items."""
+        """Whether the sample has all items."""
         return len(self.fresh) == self.of
 
 
 def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConfig) -> None:
-    """Stop the run if what it would call, or left out as later, looks like the function's output.
+    """Stop the run if its new or later items look like the function's output.
 
-    New items that are not planned yet are withdrawn: the next run lists them again, with its own
-    filters.
+    It then withdraws new items that are not planned yet: the next run lists them again, with its
+    own filters.
 
-    :raises RunIncomplete: it looks so; nothing was called
+    :raises RunIncomplete: they do; nothing was called
     """
     measure = config.source_kind.measure
     redrives = config.redrive.place is Place.QUARANTINE
@@ -63,7 +62,7 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
     jobs = feedback.list_kin(conn, run.job_id)
     new = _dated(feedback.sample_untouched(conn, run, SAMPLE), measure)
     reason = _by_names(conn, jobs, run, new, "new items") or _by_pace(conn, jobs, run, new)
-    # If no new item is to be called, there is nothing to stop.
+    # Without new items there is nothing to stop.
     if reason is None and new.of:
         later = _dated(feedback.sample_later(conn, run.run_id, SAMPLE), measure)
         reason = _by_names(conn, jobs, run, later, "items modified after it was opened")
@@ -75,11 +74,11 @@ def require_no_feedback(conn: Connection, ref: SetRef, run: Run, config: RunConf
 
 def _dated(sample: Sample, measure: Callable[[Item], Measure]) -> _Dated:
     dated = [(item.key, measure(item).modified) for item in sample.items]
-    return _Dated([Fresh(key, moment) for key, moment in dated if moment is not None], sample.of)
+    return _Dated([NewItem(key, moment) for key, moment in dated if moment is not None], sample.of)
 
 
-def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[Fresh]) -> list[Calling]:
-    """Return when runs called that may have written some of the items."""
+def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[NewItem]) -> list[Calling]:
+    """Return the times at which runs called that may have written some of the items."""
     since = min((one.modified for one in fresh), default=None)
     return [] if since is None else feedback.list_callings(conn, jobs, since)
 
@@ -87,13 +86,13 @@ def _callings(conn: Connection, jobs: Sequence[int], fresh: Sequence[Fresh]) -> 
 def _by_names(
     conn: Connection, jobs: Sequence[int], run: Run, dated: _Dated, what: str
 ) -> str | None:
-    """Return a message if items are named after others that were called when they were written."""
+    """Return a message if items have the names of items that were called when they were written."""
     callings = _callings(conn, jobs, dated.fresh)
     suspects = [one for one in dated.fresh if any(each.covers(one.modified) for each in callings)]
-    looked_up = [suspects[place] for place in evenly(len(suspects), LOOKED_UP)]
+    looked_up = [suspects[place] for place in systematic(len(suspects), LOOKED_UP)]
     origins = _origins(conn, jobs, looked_up, run.function.timeout_s)
     pairs = [one for one in origins if one.in_time]
-    looked = Looked(
+    looked = Findings(
         sample=len(dated.fresh),
         suspects=len(suspects),
         looked_up=len(looked_up),
@@ -104,15 +103,16 @@ def _by_names(
         return None
     about = "" if dated.is_whole and len(looked_up) == len(suspects) else "about "
     shown = ", ".join(f"{looked_up[one.no].key!r} for {one.item_key!r}" for one in pairs[:_SHOWN])
+    suspicious = round(looked.fraction * dated.of)
     return (
-        f"the function seems to feed its own source: {about}{round(looked.share * dated.of):,} of"
+        f"the function seems to feed its own source: {about}{suspicious:,} of"
         f" {dated.of:,} {what} have the names of items with something added or replaced, and were"
-        f" written while those were called: {shown}. {_WHAT_NOW}"
+        f" written while these were called: {shown}. {_WHAT_NOW}"
     )
 
 
 def _origins(
-    conn: Connection, jobs: Sequence[int], looked_up: Sequence[Fresh], timeout_s: int
+    conn: Connection, jobs: Sequence[int], looked_up: Sequence[NewItem], timeout_s: int
 ) -> list[Origin]:
     if len(looked_up) < VERY_FEW:
         return []

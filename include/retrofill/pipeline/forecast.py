@@ -9,11 +9,11 @@ from retrofill.model.runs import Run
 from retrofill.sources.kind import SourceKind
 
 TASK_S = Range(1.0, 2.0, 6.0)
-"""Seconds from the end of a task until the next one runs: a loop of Airflow's scheduler, and a
-process that takes half a second to a second of CPU, as measured on two cores."""
+"""Seconds from the end of a task until the next one runs: a loop of Airflow's scheduler, and the
+start of a process, which takes half a second to a second of CPU (measured on two cores)."""
 
 TASKS_AFTER = 3
-"""Tasks that follow the calls, one after the other: close_run, next_set and notify."""
+"""Tasks that follow the calls, one after another: close_run, next_set and notify."""
 
 _NOTHING = Work(0, 0, 0)
 
@@ -30,14 +30,14 @@ def forecast_run(
     spent: float = 0.0,
     task_s: Range = TASK_S,
 ) -> Forecast:
-    """Return what a run takes from now on, once it may call.
+    """Forecast cost and duration of the calls that are left.
 
-    :param counts: the counts of its plan
-    :param at_once: tasks that Airflow runs at once
+    :param counts: the counts of the run's plan
+    :param at_once: the most tasks that Airflow runs at once
     :param called: the part of the counts that the canary has called
-    :param measured: what the canary has measured; None: nothing
-    :param spent: dollars that the run has cost
-    :param task_s: seconds in which Airflow starts a task
+    :param measured: the canary's measurements; None: there are none
+    :param spent: dollars that the run has cost so far
+    :param task_s: the seconds that Airflow takes to start a task
     """
     return forecast(
         _left(counts, called),
@@ -57,7 +57,7 @@ def forecast_run(
 
 
 def _left(counts: Counts, called: Work) -> Work:
-    """Return what is left to call, assuming that further sets are like the first."""
+    """Return the work that is left, assuming that further sets are like the first."""
     after = counts.items_after or 0
     size = counts.item_bytes
     if size is not None and called.bytes is not None:
@@ -71,7 +71,6 @@ def _left(counts: Counts, called: Work) -> Work:
 
 
 def _listing(kind: SourceKind, counts: Counts) -> Listing | None:
-    """Return the requests that list the source; None: they are not a term of the cost."""
     price = kind.listing
     if price is None or (counts.redriven and not counts.listed):
         return None

@@ -1,7 +1,7 @@
-"""Call the function with the items of one batch, and settle each item by what the call says.
+"""Call the function with the items of one batch, and settle each item by the result of its call.
 
-One loop, one thread: gather what ended, then in one transaction settle it and write ahead what
-goes next, then send that. A call therefore leaves only after its row is committed.
+One loop in one thread: gather calls that ended; in one transaction, settle them and write ahead the
+next ones; then send these. So a call leaves only after its row is committed.
 """
 
 import gc
@@ -19,12 +19,11 @@ from retrofill.engine.dispatch import Dispatch
 from retrofill.engine.first_calls import first_calls
 from retrofill.engine.gate import ASK_EVERY_S, Gate
 from retrofill.engine.outcomes import REFUSED, Outcome
-from retrofill.engine.progress import Invoked, Progress
+from retrofill.engine.progress import Invoked, Progress, SendMetrics
 from retrofill.engine.pulse import Pulse
 from retrofill.engine.ramp import Tally
 from retrofill.engine.refusals import Refusals
 from retrofill.engine.slowest import Slowest
-from retrofill.engine.telemetry import Telemetry, Tell
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
@@ -37,36 +36,37 @@ from retrofill.state.lease import LEASE_S, BatchLease, Busy
 log = logging.getLogger(__name__)
 
 LOGGED_TROUBLES = 20
-"""Calls that failed or stayed silent which one task's log names; the views have them all."""
+"""Calls with an error that one task logs; the views have them all."""
+
+_LOGGED = {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.UNKNOWN}
 
 LOG_EVERY_S = 5.0
 """Seconds between two lines of progress."""
 
 GATHER_S = 0.005
-"""Seconds to go on gathering ended calls, so that one transaction settles many."""
+"""Seconds to wait for more calls to end, so that one transaction settles many."""
 
 GRACE_S = 5.0
-"""Seconds after which Airflow itself kills a task that it has asked to end."""
+"""Seconds after which Airflow kills a task that it has asked to end."""
 
 LET_GO_S = 2.0
-"""Of these, seconds that are left to settle what ended and to give the batch back."""
+"""The part of these seconds in which to settle calls and release the batch."""
 
 LEASE_MARGIN_S = 10.0
-"""Seconds before the end of the lease at which a holder that could not renew it stops sending."""
+"""Seconds before the end of a lease at which a holder that could not renew it stops sending."""
 
 
 class Invoker:
-    """One invoke task and its batch.
+    """Calls the function with the items of a batch.
 
-    :param lease: the batch, taken
+    :param lease: the batch, already taken
     :param client: the data plane to the run's function
     :param shape: the run's event shape
-    :param run: the run it belongs to
-    :param keeps_usage: whether to record what each call used
-    :param stop_asked: whether the task was asked to end
-    :param grace_s: seconds it then has before it is killed
-    :param progressed: called whenever items were settled
-    :param tell: takes every few seconds, and at the end, what was done
+    :param keeps_usage: whether to record the usage of each call
+    :param stop_asked: returns whether the task was asked to end
+    :param grace_s: seconds from then until the task is killed
+    :param progressed: called after items were settled
+    :param send_metrics: called with metrics every few seconds, and at the end
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Invoker:
         stop_asked: Callable[[], bool],
         grace_s: float = GRACE_S,
         progressed: Callable[[], None] = lambda: None,
-        tell: Tell = lambda _: None,
+        send_metrics: SendMetrics = lambda _: None,
     ) -> None:
         self._lease = lease
         self._client = client
@@ -89,7 +89,7 @@ class Invoker:
         self._stop_asked = stop_asked
         self._last_words_s = max(0.0, grace_s - LET_GO_S)
         self._progressed = progressed
-        self._tell = tell
+        self._send_metrics = send_metrics
         self._replies = Replies(config.function_kind, shape, run)
         self._keeps_usage = keeps_usage
         self._most_items = run.delivery.items_per_call
@@ -106,20 +106,19 @@ class Invoker:
         now = time.monotonic()
         self._gate = Gate(now=now)
         self._progress = Progress(items, now=now)
-        self._telemetry = Telemetry(items, lambda: self._progress.seen)
         self._refusals = Refusals(run.function.timeout_s)
         self._tally = Tally()
         self._slowest = Slowest(lease.slowest)
-        self._pulse = Pulse(lambda: self._progress.seen, now=now)
+        self._pulse = Pulse(lambda: self._progress.total, now=now)
         self._logged_at = now
         self._troubles = 0
 
     def run(self) -> Invoked:
         """Work until every item is settled.
 
-        :raises FunctionUnusable: the function refuses every call; its items stay as they are
+        :raises FunctionUnusable: the function refuses every call; the items stay in process
         :raises RunIncomplete: the run was stopped
-        :raises Interrupted: the task was told to end
+        :raises Interrupted: the task was asked to end
         :raises LeaseLost: another task has taken the batch over
         """
         try:
@@ -127,7 +126,7 @@ class Invoker:
                 self._turn()
             self._drain()
             if self._tally.calls:
-                # Else a run of many short tasks would tell its ramp of no call.
+                # Otherwise the ramp of a run with many short tasks would learn of no call.
                 self._ask(time.monotonic())
         except LeaseLost:
             self._record_facts()
@@ -144,13 +143,13 @@ class Invoker:
             raise FunctionUnusable(f"function: {self._dispatch.halt_reason}")
         if not done:
             left = f"{self._dispatch.left} calls of this batch are left"
-            if self._gate.stop_reason:
-                raise RunIncomplete(f"{left}: {self._gate.stop_reason}")
-            raise Interrupted(f"{left}: the task was told to end")
-        return self._progress.summary()
+            if self._gate.allotment.stop_reason:
+                raise RunIncomplete(f"{left}: {self._gate.allotment.stop_reason}")
+            raise Interrupted(f"{left}: the task was asked to end")
+        return self._progress.counts
 
     def _load(self) -> int:
-        """Load the next portion, if there is one, as calls; return how many items it holds."""
+        """Load the next portion, if there is one, as calls; return the number of its items."""
         if not self._portions:
             return 0
         with _uncollected():
@@ -161,10 +160,11 @@ class Invoker:
         return len(loaded.items)
 
     def _must_stop(self) -> bool:
-        return bool(self._dispatch.halt_reason or self._gate.stop_reason or self._stop_asked())
+        stop_reason = self._dispatch.halt_reason or self._gate.allotment.stop_reason
+        return bool(stop_reason or self._stop_asked())
 
     def _turn(self) -> None:
-        """Gather, settle and write ahead, send: once."""
+        """Gather; settle and write ahead; send. Once."""
         now = time.monotonic()
         self._pulse.tick(now, len(self._dispatch.in_flight))
         self._ask_or_look(now)
@@ -196,12 +196,12 @@ class Invoker:
         self._progress.settled(settlement)
         if settlement.succeeded or settlement.quarantined:
             self._progressed()
-        if settlement.blamed and not self._progress.succeeded:
+        if settlement.blamed and not self._progress.counts["succeeded"]:
             # If the first items all fail, nothing more should be sent.
             self._gate.ask_soon()
 
     def _next_calls(self) -> list[Call]:
-        """Return the calls that may be sent now."""
+        """Return the calls to send now."""
         if self._must_stop():
             return []
         while True:
@@ -212,40 +212,40 @@ class Invoker:
             self._load()
 
     def _ask_or_look(self, now: float) -> None:
-        """Ask if it is time to, or if somebody has changed what the run allows."""
+        """Ask if it is time to, or if somebody has changed the limits of the run."""
         if self._gate.must_ask(now) or (self._gate.must_look(now) and self._lease.is_changed()):
             self._ask(now)
         elif self._gate.must_look(now):
             self._gate.looked(now)
 
     def _ask(self, now: float) -> None:
-        """Renew the lease and learn what the run allows from now on."""
+        """Renew the lease, and get this task's share and the limits of the run."""
         running = self._dispatch.running(now)
         allotment = self._lease.allot(
             self._gate.wants(self._dispatch.wanted(now), running),
             running,
             self._gate.width,
             answered=self._refusals.take_answered(),
-            refused=self._refusals.standing(now),
+            refused=self._refusals.report(now),
             ended=self._tally,
             least_cost=self._replies.least_cost,
             pulse=self._pulse.take(),
             slowest=self._slowest.now(self._dispatch.in_flight.values(), now),
         )
         self._tally = Tally()
-        self._pulse.tell(allotment.age_s, allotment.most_in_flight, asked_at=now)
+        self._pulse.adopt(allotment.age_s, allotment.most_in_flight, asked_at=now)
         if not allotment.concurrency:
             self._refusals.forget()
         valid_until = self._lease.renewed_at + LEASE_S - LEASE_MARGIN_S
         self._gate.grant(allotment, asked_at=now, valid_until=valid_until)
 
     def _gather(self, patience_s: float) -> None:
-        """Take in every call that ended; wait ``patience_s`` for the first, a moment for more."""
+        """Take in every call that ended: wait ``patience_s`` for the first, GATHER_S for others."""
         completions = self._client.completions
         try:
             reply = completions.get(timeout=patience_s) if patience_s else completions.get_nowait()
             self._take_in(reply)
-            # Asleep, not waiting for each: this thread would be woken for every single call.
+            # Sleep: to wait for each call would wake this thread for each of them.
             time.sleep(GATHER_S)
             while True:
                 self._take_in(completions.get_nowait())
@@ -273,21 +273,17 @@ class Invoker:
             charge=charge,
         )
         took_s = usage.took_s if usage else now - call.sent_at
-        if self._gate.ramp:
+        if self._gate.allotment.ramp:
             self._tally.ended(record.outcome, took_s)
         if record.outcome not in REFUSED:
             self._pulse.took(took_s)
-            self._telemetry.took(took_s)
+            self._progress.took(took_s)
         self._slowest.ended(record.number, took_s)
-        if record.error_type and record.outcome in {
-            Outcome.SUCCEEDED,
-            Outcome.FAILED,
-            Outcome.UNKNOWN,
-        }:
-            self._log_trouble(record, len(call.entries))
+        if record.error_type and record.outcome in _LOGGED:
+            self._log_trouble(record, len(call.seqs))
 
     def _log_trouble(self, record: EndedCall, items: int) -> None:
-        """Name a call with an error; what a function says may be anything, so it is not logged."""
+        """Log a call with an error, without its message, in which a function may put any data."""
         self._troubles += 1
         if self._troubles <= LOGGED_TROUBLES:
             log.warning(
@@ -302,7 +298,7 @@ class Invoker:
             log.warning("more calls like these are not logged; retrofill.v_call has them all")
 
     def _drain(self) -> None:
-        """Wait for the calls that are in flight and settle them; send nothing more."""
+        """Wait for the calls in flight and settle them; send nothing more."""
         give_up_at = inf
         while self._dispatch.in_flight and (now := time.monotonic()) < give_up_at:
             self._pulse.tick(now, len(self._dispatch.in_flight))
@@ -316,7 +312,7 @@ class Invoker:
             self._ask_or_look(time.monotonic())
 
     def _record_facts(self) -> None:
-        """After another task took over: record what still succeeds of what was sent."""
+        """After another task took over: record which calls in flight still succeed."""
         log.warning("another task has taken this batch over; nothing more is sent")
         give_up_at = time.monotonic() + LEASE_S
         while self._dispatch.in_flight and time.monotonic() < give_up_at:
@@ -325,15 +321,16 @@ class Invoker:
             self._lease.settle(self._dispatch.take_settlement(), [])
 
     def _log_progress(self, now: float) -> None:
-        self._tell(self._telemetry.take(len(self._dispatch.in_flight)))
+        self._send_metrics(self._progress.take_metrics(len(self._dispatch.in_flight)))
         log.info("%s", self._progress.line(now, len(self._dispatch.in_flight)))
-        for reason in filter(None, (self._gate.pause_reason, self._gate.ramp, self._gate.part)):
+        allotment = self._gate.allotment
+        for reason in filter(None, (allotment.pause_reason, allotment.ramp, allotment.part)):
             log.info("%s", reason)
-        refused = self._refusals.standing(now)
+        refused = self._refusals.report(now)
         if refused and refused.for_s >= LOG_EVERY_S:
             log.warning(
-                "every call was refused for %.0f minutes: %s; if none is let through, the run stops"
-                " after %.0f",
+                "every call was refused for %.0f minutes: %s; if no call is let through, the run"
+                " stops after %.0f",
                 refused.for_s / 60,
                 refused.reason,
                 refused.patience_s / 60,
@@ -343,7 +340,7 @@ class Invoker:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from walking all items again and again, to find nothing."""
+    """Keep the garbage collector from searching all items for cycles, which they do not form."""
     gc.disable()
     try:
         yield
@@ -353,7 +350,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def take(lease: BatchLease, *, holder_is_dead: Callable[[str], bool]) -> bool:
-    """Take a batch over, waiting for a holder that may still be at work.
+    """Take the lease of a batch, after waiting for a holder that may still be active.
 
     :returns: False if nothing is left to do in the batch
     """

@@ -27,7 +27,7 @@ class PartitionTask(TypedDict):
 def list_partitions(
     conn: Connection, ref: SetRef, config: RunConfig, source: Source, most_mapped: int = 200
 ) -> list[PartitionTask]:
-    """Return the partitions that are not read to their end, found once per run.
+    """Return the partitions that are not read to their end; divide the source if it is not yet.
 
     :param most_mapped: the most instances that Airflow allows for a mapped task
     :raises SourceError: the source could not be read, or its survey shows nothing although it had
@@ -49,10 +49,7 @@ def list_partitions(
 
 
 def _require_seen(source: Source, found: Sequence[Partition], *, source_seen: bool) -> None:
-    """Check that the survey shows something if the source had an object when the run was opened.
-
-    :raises SourceError: it does not, or the source named no partition
-    """
+    """Check that the survey shows something if the source had an object when the run was opened."""
     if not found:
         raise SourceError(
             f"source {source.name} named no partition, so none of it would be read; even an empty"

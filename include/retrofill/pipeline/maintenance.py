@@ -1,8 +1,7 @@
-"""Forget: delete what is older than it must be kept, and whole jobs."""
+"""Forget: delete calls and results by age, and whole jobs."""
 
 import difflib
 import logging
-from typing import TypedDict
 
 from retrofill.model.errors import ConfigError
 from retrofill.model.quoting import quoted
@@ -12,18 +11,8 @@ from retrofill.state.connection import Connection
 log = logging.getLogger(__name__)
 
 
-class Forgotten(TypedDict):
-    """What was deleted of a job."""
-
-    in_process: int
-    results: int
-    quarantine: int
-    calls: int
-    runs: int
-
-
 def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete the calls of runs that were closed this many days ago; return their number.
+    """Delete the calls of runs that were closed this many days ago; return the number of calls.
 
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
@@ -34,9 +23,7 @@ def forget_calls(conn: Connection, *, job: str | None, days: int) -> int:
 
 
 def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
-    """Delete results that are this many days old, so that their items are new again.
-
-    Return their number.
+    """Delete results that are this many days old, and return their number: the items are new again.
 
     :param job: the name of the only job; None: all jobs
     :raises ConfigError: there is no such job
@@ -48,28 +35,29 @@ def forget_results(conn: Connection, *, job: str | None, days: int) -> int:
     return deleted
 
 
-def forget_job(conn: Connection, job: str) -> Forgotten:
-    """Delete everything known of a job. An interrupted delete continues when it is called again.
+def forget_job(conn: Connection, job: str) -> dict[str, int]:
+    """Delete everything known about a job; return the number of deleted rows by place.
+
+    If interrupted, another call continues.
 
     :raises ConfigError: there is no such job, or a run of it is open
     """
     (job_id,) = _jobs(conn, job)
     maintenance.mark_forgotten(conn, job_id)
-    forgotten = Forgotten(
-        in_process=maintenance.delete_in_process(conn, job_id),
-        results=maintenance.delete_results(conn, job_id, days=None),
-        quarantine=maintenance.delete_quarantined(conn, job_id),
-        calls=maintenance.delete_batches(conn, job_id),
-        runs=maintenance.delete_runs(conn, job_id),
-    )
+    forgotten = {
+        "in_process": maintenance.delete_in_process(conn, job_id),
+        "results": maintenance.delete_results(conn, job_id, days=None),
+        "quarantine": maintenance.delete_quarantined(conn, job_id),
+        "calls": maintenance.delete_batches(conn, job_id),
+        "runs": maintenance.delete_runs(conn, job_id),
+    }
     maintenance.delete_job(conn, job_id)
-    said = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
-    log.info("forgot the job %r; deleted in this try: %s", job, said)
+    counts = ", ".join(f"{name} {count:,}" for name, count in forgotten.items())
+    log.info("forgot the job %r; deleted in this try: %s", job, counts)
     return forgotten
 
 
 def _jobs(conn: Connection, name: str | None) -> list[int]:
-    """Return the numbers of the requested jobs."""
     known = maintenance.list_jobs(conn)
     if name is None:
         return list(known.values())

@@ -1,4 +1,4 @@
-"""Migrating the state where there is no shell: what it would do, what it did, and the GRANTs."""
+"""Migrate the state from a DAG, and show the GRANTs."""
 
 import logging
 from typing import TypedDict
@@ -12,30 +12,21 @@ log = logging.getLogger(__name__)
 
 
 class Migrated(TypedDict):
-    """What a migration found and did."""
+    """The result of a migration."""
 
-    version: int
-    """The number of the last migration that the schema had before; 0: there was no schema."""
-
-    pending: list[str]
-    """The migrations that it lacked."""
-
-    applied: list[str]
-    """Those that were applied; another session may have been faster."""
-
-    grants: str
-    """What the owner runs for the other roles."""
-
-    granted: bool
-    """Whether that was done."""
+    version: int  # of the schema before it; 0: there was no schema
+    pending: list[str]  # the migrations that the schema lacked
+    applied: list[str]  # not those that another session applied first
+    grants: str  # for the owner to run for the other roles
+    granted: bool  # whether this task has run them
 
 
 def migrate_state(dsn: Dsn, config: MigrationParams, runtime_role: str) -> Migrated:
-    """Migrate the state through a connection, unless it is a dry run; tell the GRANTs.
+    """Migrate the state, unless it is a dry run, and log the GRANTs.
 
-    Safe to run at once from several places, and again: see :func:`retrofill.state.migrate.migrate`.
+    Can be repeated, also concurrently: see :func:`retrofill.state.migrate.migrate`.
 
-    :param runtime_role: the role that runs
+    :param runtime_role: the role of tasks and pages
     :raises SchemaMismatch: the schema is newer than this code
     :raises StateError: Postgres cannot be reached, or refuses
     """

@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Collection
 
-from retrofill.engine.first_calls import fit
 from retrofill.model.errors import ConfigError
 from retrofill.model.runs import DagRun, NewRun, SetRef, Window
 from retrofill.model.selection import Place
-from retrofill.pipeline.ask_redrive import count_asked
+from retrofill.pipeline.ask_redrive import new_redrive
 from retrofill.pipeline.plan import Plan
 from retrofill.pipeline.preview import preview
 from retrofill.state import runs
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class NotAlone(Exception):
-    """Another run of the job is open, and this one was to wait for it."""
+    """Another run of the job is open, and this one must wait for it."""
 
 
 def open_run(
@@ -30,27 +29,27 @@ def open_run(
 ) -> SetRef | None:
     """Open a planned run and its first set; for a preview, show the plan and return None.
 
-    :param asked_by: who triggered it; empty: unknown
-    :param alone_but: open runs of the job to ignore; None: ignore all
-    :raises NotAlone: another one is open
+    :param asked_by: the user who triggered it; empty: unknown
+    :param alone_but: the open runs of the job to ignore; None: ignore all
+    :raises NotAlone: another run of the job is open
     :raises ConfigError: the interval is not over; the job's name belongs to a job with another
         source, function or event; or there is nothing to redrive
     :raises SourceError: the source could not be read for a preview
     """
     for line in plan.lines():
         log.info("%s", line)
-    if plan.config.calls.preview:
-        _preview(conn, plan)
+    config = plan.config
+    if config.calls.preview:
+        preview(conn, plan)
         return None
     _require_over(conn, plan.window)
-    config = plan.config
     redrive = None
     if config.redrive.place is None:
         job_id = runs.remember_job(conn, plan.job)
     else:
         job_id = _job_to_redrive(conn, plan)
-        redrive = count_asked(conn, job_id, config, asked_by)
-        log.info("redrive: %s", redrive.said)
+        redrive = new_redrive(conn, job_id, config, asked_by)
+        log.info("redrive: %s", redrive.text)
     new = NewRun(
         job_id=job_id,
         source=config.source.label(),
@@ -66,59 +65,35 @@ def open_run(
         price=plan.price,
     )
     if alone_but is None:
-        ref = runs.open_run(conn, new, plan.function, redrive)
+        ref: SetRef | None = runs.open_run(conn, new, plan.function, redrive)
     else:
-        found = runs.open_alone(conn, new, plan.function, alone_but, redrive)
-        if found is None:
-            raise NotAlone
-        ref = found
+        ref = runs.open_alone(conn, new, plan.function, alone_but, redrive)
+    if ref is None:
+        raise NotAlone
     log.info("opened run %d of job %s", ref.run_id, plan.job.name)
     return ref
 
 
 def _require_over(conn: Connection, window: Window) -> None:
-    """Check that the interval of a run is over, so that what belongs to it is fixed.
-
-    :raises ConfigError: it is not
-    """
+    """Check that the interval of a run is over: until then, it may get more items."""
     if window.start and window.before and runs.is_to_come(conn, window.before):
         raise ConfigError(
             f"use_data_interval: the interval of this DAG run ends at {window.before.isoformat()},"
-            " which is to come; trigger an interval that is over"
+            " which is in the future; trigger an interval that is over"
         )
 
 
-def _preview(conn: Connection, plan: Plan) -> None:
-    known = runs.find_job(conn, plan.job.name)
-    if known is not None:
-        runs.require_same(known.job, plan.job)
-    most = plan.config.function_kind.max_request_bytes
-    preview(
-        conn,
-        plan.source,
-        plan.shape,
-        items_per_call=plan.delivery.items_per_call,
-        max_bytes=most,
-        fits=fit(plan.shape, most),
-        job_id=None if known is None else known.job_id,
-    )
-
-
 def _job_to_redrive(conn: Connection, plan: Plan) -> int:
-    """Return the number of the job to redrive.
-
-    :raises ConfigError: there is no such job, or it has another source, function or event
-    """
     asked = plan.job
     found = runs.find_job(conn, asked.name)
     if found is None:
         raise ConfigError(
-            f"redrive: there is no job {asked.name!r}, so nothing can be redriven; give source and"
-            " function as the job has them, or its name in job"
+            f"redrive: there is no job {asked.name!r}, so nothing can be redriven; give the job's"
+            " own source and function, or its name in job"
         )
     job_id, job = found
     if plan.config.redrive.place is not Place.QUARANTINE:
-        # It lists the source: its items must be the same ones.
+        # The run lists the source, which must have the same items.
         runs.require_same(job, asked)
         return job_id
     if not plan.config.source.redrives(job.source):

@@ -1,4 +1,4 @@
-"""Overlapping runs: a run that waits opens when all earlier runs of its job are closed."""
+"""Overlapping runs: a run that waits opens once all earlier runs of its job are closed."""
 
 import logging
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ SOONEST_S = 20.0
 LATEST_S = 60.0
 """The minimum and maximum seconds until a waiting DAG run checks again.
 
-If it checked before the scheduler has heard from the executor that its last check is over, Airflow
-would take that check for killed, and spend one of the task's tries on it.
+If it checked before the executor has reported the end of its last check to the scheduler, Airflow
+would count that check as killed, and use up one of the task's tries.
 """
 
 
@@ -24,26 +24,26 @@ class Places(Airflow, Protocol):
     """Airflow, with its slots for the DAG runs of a DAG."""
 
     def is_kept_out(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
-        """Return whether the next of these waits for the slot of the DAG run that asks."""
+        """Return whether the next of these DAG runs waits for the slot of this one."""
 
 
 class Turn(NamedTuple):
     """Whether a DAG run may open its run."""
 
     look_again_s: float | None
-    """It waits, and checks again after this many seconds; None: it is its turn."""
+    """Seconds until the next check; None: the DAG run may open its run now."""
 
     but: Sequence[int] = ()
     """Open runs to ignore."""
 
 
 def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) -> Turn:
-    """Record what a DAG run waits for, and return whether it is its turn.
+    """Return whether it is the turn of a DAG run, and record what it waits for.
 
-    The one that began to wait first comes first. Runs that Airflow has ended are closed here, and
-    DAG runs that it has ended do not wait any more: nothing that is gone is waited for. Nor is
-    anything that can only continue once this DAG run has ended, because the DAG has no slot for
-    more: a run whose next DAG run has no slot, or a DAG run that was cleared while it waited.
+    The DAG run that has waited longest comes first. This closes runs that Airflow has ended, and
+    removes waiting DAG runs that it has ended. It ignores a run or DAG run that needs the slot of
+    this one, as that can only continue after this DAG run has ended: the next DAG run of an open
+    run, or a DAG run that was cleared while it waited.
     """
     rescue(conn, airflow, job_id=job_id)
     open_runs, before = waiting.wait(conn, job_id, dag_run)
@@ -61,15 +61,17 @@ def await_turn(conn: Connection, job_id: int, dag_run: DagRun, airflow: Places) 
     ]
     waited_s = waiting.note_ahead(conn, dag_run, ahead, behind)
     for run_id in kept_out:
-        log.info("run %d needs the slot of this DAG run to continue: it is not waited for", run_id)
+        log.info("not waiting for run %d, which needs the slot of this DAG run", run_id)
     if not ahead and not behind:
         return Turn(None, kept_out)
-    log.info("waiting, as overlap requires, for %s", _named(ahead, behind))
+    named = [f"run {run_id} of the job to be closed" for run_id in ahead]
+    named += [f"the turn of {other.dag_run_id}" for other in behind]
+    log.info("waiting, as overlap requires, for %s", ", and ".join(named))
     return Turn(min(max(waited_s / 4, SOONEST_S), LATEST_S))
 
 
 def forget_gone(conn: Connection, airflow: Airflow) -> None:
-    """Remove the DAG runs that were waiting when they ended."""
+    """Remove waiting DAG runs that Airflow has ended."""
     for dag_run in waiting.list_waiting(conn):
         _still_waits(conn, dag_run, airflow)
 
@@ -79,9 +81,3 @@ def _still_waits(conn: Connection, dag_run: DagRun, airflow: Airflow) -> bool:
         return True
     waiting.wait_no_more(conn, dag_run)
     return False
-
-
-def _named(runs: Sequence[int], behind: Sequence[DagRun]) -> str:
-    named = [f"run {run_id} of the job to be closed" for run_id in runs]
-    named += [f"the turn of {dag_run.dag_run_id}" for dag_run in behind]
-    return ", and ".join(named)

@@ -1,9 +1,7 @@
-"""The plan of a run: everything that is checked and found before it is opened, as one value."""
+"""The plan of a run: the results of all checks and look-ups before it is opened."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 from retrofill.config import RunConfig
 from retrofill.engine.identity import fingerprint
@@ -30,16 +28,10 @@ class Plan:
     config: RunConfig
     job: Job
     function: Pinned
-    """The function, pinned."""
-
     delivery: Delivery
-    """How items reach it, and how to read its responses."""
-
     shape: CompiledShape
-    """The event shape, for the run's planned number."""
-
     source: Source
-    """The source, without what the live trigger would not send."""
+    """The source, without items that the live trigger would not send."""
 
     window: Window
     source_seen: bool
@@ -49,18 +41,15 @@ class Plan:
     """The approximate number of items in the source; None: unknown, or the run is open."""
 
     limits: Limits
-
     price: Price
-    """The price of calls."""
 
     def lines(self) -> list[str]:
-        """Return the plan for people, one line per part."""
-        about = "unknown" if self.estimate is None else f"about {self.estimate:,}"
+        """Return the plan as text, one line per part."""
         parts = {
             "job": self.job.name,
             "source": f"{self.config.source.label()}, {self.config.source_kind.title}",
-            "items": about,
-            "function": ", ".join(_words_of(self.function)),
+            "items": "unknown" if self.estimate is None else f"about {self.estimate:,}",
+            "function": described(self.function),
             "calls": f"event {self.delivery.event}, up to"
             f" {counted(self.delivery.items_per_call, 'item')} each,"
             f" answers read as {self.delivery.answer}",
@@ -71,10 +60,11 @@ class Plan:
         return [f"{name}: {words}" for name, words in parts.items()]
 
 
-def _words_of(function: Pinned) -> Iterator[str]:
-    yield f"{function.name} version {function.version}" if function.version else function.name
-    yield f"timeout {function.timeout_s:,} s"
-    yield from function.words_of_facts
+def described(function: Pinned) -> str:
+    """Return a function's name, version and other facts as text."""
+    version = f" version {function.version}" if function.version else ""
+    facts = [f"timeout {function.timeout_s:,} s", *function.words_of_facts]
+    return ", ".join([f"{function.name}{version}", *facts])
 
 
 def plan(
@@ -85,11 +75,11 @@ def plan(
     run_id: int = 0,
     run: Run | None = None,
 ) -> Plan:
-    """Look up source, function and live trigger; nothing is written.
+    """Look up source, function and live trigger; write nothing.
 
     :param interval: the data interval of the DAG run
     :param run_id: the number that the run will have, for its events
-    :param run: the run, if it is open: what was fixed then is not looked up again
+    :param run: the run, if it is open: delivery, window and price are then fixed
     :raises ConfigError: one of them cannot be used as requested
     :raises FunctionChanged: the function has changed since the run was opened
     :raises SourceError: the source did not answer; a retry may succeed
@@ -98,8 +88,10 @@ def plan(
     asked = Asked(connections, config.job.aws_conn_id)
     window = run.window if run else config.source.window(interval)
     survey = open_source(config, connections, window)
-    with _also_reporting(partial(config.function_kind.resolve, config.function, asked)):
+    try:
         source_seen = survey.check()
+    except ConfigError as mistake:
+        raise ConfigError(*mistake.problems, *_problems_of_function(config, asked)) from mistake
     delivery = run.delivery if run else find_delivery(config, asked)
     asked = asked._replace(trigger=delivery.trigger)
     function = config.function_kind.resolve(config.function, asked)
@@ -137,10 +129,8 @@ def plan(
 def _require_same(config: RunConfig, then: Pinned, now: Pinned) -> None:
     """Check that a run would call the function with which it was opened.
 
-    After an approval, everything that is known of the function must be the same. Otherwise the
-    version must be; code without a version may change.
-
-    :raises FunctionChanged: it would call something else
+    With ``approve``, everything known about the function must be the same. Otherwise only the
+    version must be the same, and code without a version may change.
     """
     whole = config.approval.approve
     before, after = dict(_marks(then, whole=whole)), dict(_marks(now, whole=whole))
@@ -164,22 +154,14 @@ def _marks(function: Pinned, *, whole: bool) -> Iterator[tuple[str, object]]:
         yield from function.facts.items()
 
 
-@contextmanager
-def _also_reporting(other: Callable[[], object]) -> Iterator[None]:
-    """If the block finds mistakes, report those of another check together with them.
-
-    :raises ConfigError: what the block found, or both
-    """
+def _problems_of_function(config: RunConfig, asked: Asked) -> tuple[str, ...]:
     try:
-        yield
+        config.function_kind.resolve(config.function, asked)
     except ConfigError as mistake:
-        problems = mistake.problems
-        with suppress(FunctionUnavailable):
-            try:
-                other()
-            except ConfigError as another:
-                problems += another.problems
-        raise ConfigError(*problems) from mistake
+        return mistake.problems
+    except FunctionUnavailable:
+        pass
+    return ()
 
 
 def open_source(
@@ -191,7 +173,7 @@ def open_source(
 ) -> Source:
     """Open the source of a run.
 
-    :param delivery: with its shape: what the live trigger would not send is left out
+    :param delivery: given with its shape, to leave out items that the live trigger would not send
     :raises ConfigError: a pattern of the live trigger is malformed, or has an unknown operator
     """
     sends = passes(delivery, shape) if delivery and shape else None
@@ -200,10 +182,7 @@ def open_source(
 
 
 def _price(config: RunConfig, function: Pinned) -> Price:
-    """Return the price of calls.
-
-    :raises ConfigError: ``max_cost`` is given, but the cost is unknown
-    """
+    """Return the price of calls, which must be known if ``max_cost`` is given."""
     look_up = config.function_kind.price
     price = config.prices.over(look_up and look_up(config.function, function))
     if config.limits.max_cost is None or price.is_known:

@@ -17,13 +17,13 @@ BATCH_ITEMS = 10_000
 """Items per batch of a large set: some seconds of work, and a few MB of memory."""
 
 BATCH_CALLS = 500
-"""Calls per batch if calls are large: with few, hardly any would be in flight."""
+"""Calls per batch if calls have many items: with fewer calls, hardly any would be in flight."""
 
 LARGEST_BATCH = 50_000
 """The most items of such a batch: about 35 MB of memory."""
 
 SMALLEST_BATCH = 250
-"""Items worth a mapped task, which costs about a second of CPU."""
+"""Items that justify a mapped task, which costs about a second of CPU."""
 
 
 class BatchTask(TypedDict):
@@ -34,16 +34,17 @@ class BatchTask(TypedDict):
 
 
 def plan_batches(conn: Connection, ref: SetRef, airflow: Airflow) -> list[BatchTask]:
-    """Return the batches of a set, including those of earlier tries: all items without an owner.
+    """Plan all items without an owner; return the batches of a set, including earlier ones.
 
-    An open run owns its items for as long as Airflow has a DAG run of it queued or running.
+    An open run owns its items as long as one of its DAG runs is queued or running.
 
     :raises RunIncomplete: the function seems to feed its own source; nothing is planned
     """
     run = runs.get_run(conn, ref.run_id)
+    config = RunConfig.from_stored(run.config)
     rescue(conn, airflow, job_id=run.job_id, but=run.run_id)
-    require_no_feedback(conn, ref, run, RunConfig.from_stored(run.config))
-    choose(conn, ref, run, RunConfig.from_stored(run.config))
+    require_no_feedback(conn, ref, run, config)
+    choose(conn, ref, run, config)
     per_call = run.delivery.items_per_call
     planned = batches.plan(
         conn,

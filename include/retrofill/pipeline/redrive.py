@@ -1,8 +1,7 @@
-"""Redrive the run's selection from a job's quarantine."""
+"""Redrive a selection from a job's quarantine."""
 
 import logging
 from collections.abc import Callable
-from typing import TypedDict
 
 from retrofill.config import RunConfig
 from retrofill.model.runs import SetRef
@@ -15,13 +14,7 @@ from retrofill.state.triage import Keys
 log = logging.getLogger(__name__)
 
 LABEL = "quarantine"
-"""The one partition of a run that redrives from quarantine."""
-
-
-class Requeued(TypedDict):
-    """What one redriving task did."""
-
-    redriven: int
+"""The label of the only partition of a run that redrives from quarantine."""
 
 
 def redrive_quarantine(
@@ -31,13 +24,13 @@ def redrive_quarantine(
     config: RunConfig,
     *,
     progressed: Callable[[], None] = lambda: None,
-) -> Requeued:
+) -> dict[str, int]:
     """Move the selected items back from quarantine, until its end or until the set is full.
 
-    :param progressed: called whenever a chunk was moved
-    :raises LeaseLost: another task does the same for this run
+    :param progressed: called after each chunk
+    :raises LeaseLost: another task of this run does the same
     """
-    total = Requeued(redriven=0)
+    total = {"redriven": 0}
     progress = get_partition(conn, ref.run_id, part_no)
     if progress.done:
         log.info("an earlier try has read quarantine to its end")

@@ -1,4 +1,4 @@
-"""What a reply means: how its call ended, what it says of each item, and what it cost."""
+"""Read a reply: how its call ended, the result of each item, and the cost."""
 
 import logging
 from dataclasses import replace
@@ -24,7 +24,7 @@ class Meaning(NamedTuple):
 
     ended: Ending
     answer: Answer | None
-    """What the function says of the items; None: it did not return."""
+    """The function's response about its items; None: it did not return."""
 
     usage: Usage | None
     """None: no reply came."""
@@ -47,22 +47,20 @@ class Replies:
         self._hinted: set[str] = set()
         self._meter = Meter(run.price, run.function.timeout_s)
         self.least_cost = self._meter.least(run.delivery.items_per_call)
-        """Dollars that a call costs at least."""
+        """The minimum cost of a call, in dollars."""
 
     def read(self, reply: Reply | NoReply, call: Call) -> Meaning:
-        """Return what the reply to a call means; warn once of each error that has a hint."""
+        """Return what the reply to a call means; log each hint once."""
         ended = self._with_hint(self._classify(reply))
         answer = None
         if ended.done and self._contract is Contract.RETURN:
-            # Whatever it answered would be thrown away: what is known of it stays as a note.
+            # The content of the response does not matter; the error stays as a note.
             ended = replace(ended, kind=Outcome.SUCCEEDED, cause="")
             answer = ALL_SUCCEEDED
         elif isinstance(reply, Reply) and ended.kind is Outcome.SUCCEEDED:
             answer = self._answer(reply.body, call)
         usage = self._usage(reply) if isinstance(reply, Reply) else None
-        return Meaning(
-            ended, answer, usage, self._meter.charge(ended.kind, usage, len(call.entries))
-        )
+        return Meaning(ended, answer, usage, self._meter.charge(ended.kind, usage, len(call.seqs)))
 
     def _with_hint(self, ended: Ending) -> Ending:
         if ended.kind is not Outcome.FAILED:
@@ -76,5 +74,5 @@ class Replies:
     def _answer(self, body: bytes, call: Call) -> Answer:
         if self._contract is Contract.RETURN:
             return ALL_SUCCEEDED
-        names = [self._shape.identifier_in_event(entry.item) for entry in call.entries]
+        names = [self._shape.identifier_in_event(item) for item in call.items]
         return read_answer(self._contract, body, names)

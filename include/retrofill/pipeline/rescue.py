@@ -13,20 +13,20 @@ log = logging.getLogger(__name__)
 
 
 class Airflow(Protocol):
-    """The parts of Airflow that use cases need."""
+    """What use cases need of Airflow."""
 
     @property
     def most_mapped(self) -> int:
-        """The most instances of a mapped task."""
+        """The most instances of a mapped task that Airflow accepts."""
 
     def lives(self, dag_id: str, dag_run_ids: Sequence[str]) -> bool:
         """Return whether one of these DAG runs of a DAG is queued or running."""
 
     def tell_abandoned(self, conn: Connection, run: OpenRun) -> None:
-        """Send the notification of a run that was closed here."""
+        """Send the notification of an abandoned run that this process has closed."""
 
     def tell_if_paused(self, conn: Connection, run: OpenRun) -> None:
-        """Report once that a run waits for its DAG, if that is paused."""
+        """Report, once, that a run waits because its DAG is paused."""
 
 
 def rescue(
@@ -39,15 +39,15 @@ def rescue(
 ) -> list[OpenRun]:
     """Close every abandoned run, report it, and free its items for the job's next run.
 
-    Items of a closed run that was cleared without effect are freed as well.
+    This also frees the items of a closed run that was cleared without effect.
 
-    A run is abandoned if Airflow has none of its DAG runs queued or running any more, and no task
-    holds a lease: a task that Airflow has given up may still be calling.
+    A run is abandoned if none of its DAG runs is queued or running and no task holds a lease: a
+    task that Airflow has given up may still be calling.
 
     :param job_id: check only runs of this job; None: of all jobs
-    :param but: the run that asks, which is active
+    :param but: a run not to check
     :param runs: the only runs to check; None: all
-    :returns: the runs that were closed
+    :returns: the closed runs
     """
     closed = []
     for run in maintenance.list_open_runs(conn, job_id):
@@ -64,7 +64,7 @@ def rescue(
             log.debug("run %d of job %s has a task that calls, or is closed", run.run_id, run.job)
             continue
         log.warning(
-            "run %d of job %s was abandoned; it is closed as %s", run.run_id, run.job, state
+            "run %d of job %s was abandoned, and is now closed as %s", run.run_id, run.job, state
         )
         airflow.tell_abandoned(conn, run)
         closed.append(run)

@@ -1,4 +1,4 @@
-"""A selection as typed by a user, on the command line or by REST."""
+"""Parse a selection that a user typed, on the command line or via REST."""
 
 from typing import Literal
 
@@ -9,36 +9,24 @@ from retrofill.params.redrive import RedriveParams
 _FIELDS = "redrive_"
 
 Unsure = Literal["any", "only", "without"]
-"""Whether to select items whose work may be done although nobody knows."""
+"""Whether to select items in doubt, whose work may be done."""
 
 
-def select(
-    place: Place,
-    *,
-    error: str | None = None,
-    key: str | None = None,
-    version: str | None = None,
-    after: str | None = None,
-    before: str | None = None,
-    unsure: str = "any",
-) -> Selection:
+def select(place: Place, **typed: str | None) -> Selection:
     """Return a selection.
 
-    :raises ConfigError: one of the fields is not allowed
+    >>> select(Place.QUARANTINE, error="Timeout*", unsure="only").error
+    'Timeout*'
+
+    :param typed: ``error``, ``key``, ``version``, ``after``, ``before`` and ``unsure``; without
+        one, the selection is not narrowed by it
+    :raises ConfigError: one of the texts is not allowed
     """
-    typed = {
-        "error": error,
-        "key": key,
-        "version": version,
-        "after": after,
-        "before": before,
-        "unsure": unsure,
-    }
     params = {f"{_FIELDS}{name}": text for name, text in typed.items()}
     try:
         found = RedriveParams.from_params({"redrive": place.value, **params}).selection
-    except ConfigError as error_of_field:
-        said = (one.removeprefix(_FIELDS) for one in error_of_field.problems)
-        raise ConfigError(*said) from error_of_field
+    except ConfigError as error:
+        problems = (one.removeprefix(_FIELDS) for one in error.problems)
+        raise ConfigError(*problems) from error
     # A place was given, so there is a selection.
     return found or Selection(place=place)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from retrofill.engine.causes import Came
+from retrofill.engine.causes import CallCount
 from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Share, Standing, Totals, allot
 from retrofill.engine.slowest import Slow
@@ -65,10 +65,10 @@ def give(cur: Cursor, holder: Holder, ask: Ask, *, lease_s: float) -> Given:
     shares = rows(cur, Share)
     cur.execute(_SQL["get_totals"], key)
     totals = one(cur, Totals)
-    causes: list[Came] = []
+    causes: list[CallCount] = []
     if standing.limits.max_percent_by_cause:
         cur.execute(_SQL["list_causes"], key)
-        causes = rows(cur, Came)
+        causes = rows(cur, CallCount)
     allotment = allot(
         standing,
         shares,

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from retrofill.faults import Point, reach
-from retrofill.model.approval import Answer, Approval
+from retrofill.model.approval import Approval, ApprovalStatus
 from retrofill.model.runs import Run
 from retrofill.state import successes
 from retrofill.state.arrays import numbers
@@ -37,12 +37,12 @@ def ask(conn: Connection, run_id: int, mark: str, *, hours: int) -> Approval | N
         cur.execute(_SQL["ask"], {"run_id": run_id, "mark": mark, "hours": hours})
         asked = values(cur)
         if asked:
-            record(cur, run_id, ITSELF, Answer.WAITING)
+            record(cur, run_id, ITSELF, ApprovalStatus.WAITING)
     reach(Point.APPROVAL_ASKED)
-    return Approval.from_json(asked[0]) if asked else None
+    return Approval.from_json_if_any(asked[0]) if asked else None
 
 
-def answer(conn: Connection, run_id: int, status: Answer, by: str = "") -> Approval | None:
+def answer(conn: Connection, run_id: int, status: ApprovalStatus, by: str = "") -> Approval | None:
     """Record what became of a plan that waits; unless it was approved, its run stops.
 
     :param by: who answered; empty: nobody
@@ -62,7 +62,7 @@ def avoid(conn: Connection, run_id: int, why: str) -> None:
     with transaction(conn) as cur:
         cur.execute(_SQL["avoid"], {"run_id": run_id})
         if cur.rowcount:
-            record(cur, run_id, ITSELF, Answer.VOID)
+            record(cur, run_id, ITSELF, ApprovalStatus.VOID)
         stop_within(cur, run_id, why)
     reach(Point.APPROVAL_ANSWERED)
 
@@ -134,4 +134,4 @@ def _stop_unless_approved(cur: Cursor, run_id: int) -> Approval | None:
 
 def _read(cur: Cursor, run_id: int) -> Approval | None:
     cur.execute(_SQL["get_approval"], {"run_id": run_id})
-    return Approval.from_json(value(cur))
+    return Approval.from_json_if_any(value(cur))

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from retrofill.engine.batching import MAX_BATCHES, Batch, Piece, Place, cut, places_to_look_up
+from retrofill.engine.batching import MAX_BATCHES, Batch, Edge, Piece, cut, edges_to_look_up
 from retrofill.faults import Point, reach
 from retrofill.model.runs import SetRef
 from retrofill.state import runs
@@ -76,8 +76,8 @@ def find_pieces(cur: Cursor, run_id: int, job_id: int) -> tuple[list[int], list[
 
 def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
     """Insert batches, having looked up the numbers of the edges that lie among holes."""
-    places = places_to_look_up(batches)
-    seqs: dict[Place, int] = {}
+    places = edges_to_look_up(batches)
+    seqs: dict[Edge, int] = {}
     if places:
         bounds = {
             "firsts": numbers(place.piece.first_seq for place in places),
@@ -87,7 +87,7 @@ def _insert(cur: Cursor, key: dict[str, int], batches: list[Batch]) -> None:
         cur.execute(_SQL["list_numbers"], {**key, **bounds})
         seqs = dict(zip(places, values(cur), strict=True))
 
-    def seq_of(place: Place) -> int:
+    def seq_of(place: Edge) -> int:
         return seqs[place] if place.seq is None else place.seq
 
     cur.execute(

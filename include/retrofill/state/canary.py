@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from retrofill.engine.batching import Piece
-from retrofill.engine.causes import Came
+from retrofill.engine.causes import CallCount
 from retrofill.engine.portions import divide
 from retrofill.engine.sampling import choose, systematic
 from retrofill.faults import Point, reach
@@ -251,8 +251,8 @@ def list_calls(conn: Connection, batch_id: int) -> list[CanaryCall]:
         return rows(cur, CanaryCall)
 
 
-def list_ended(conn: Connection, batch_id: int) -> list[Came]:
+def list_ended(conn: Connection, batch_id: int) -> list[CallCount]:
     """Return how many calls of a canary ended in each way."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_ended"], {"batch_id": batch_id})
-        return rows(cur, Came)
+        return rows(cur, CallCount)

@@ -25,7 +25,7 @@ class Event(NamedTuple):
 
     what: str
     """``paused``, ``resumed``, ``stopped``, the name of a limit that was changed, or what became of
-    the plan, as :class:`~retrofill.model.approval.Answer` has it."""
+    the plan, as :class:`~retrofill.model.approval.ApprovalStatus` has it."""
 
     value: str
     """The new value of a limit, empty where it has none any more; or the reason."""

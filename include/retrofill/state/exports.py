@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from retrofill.model.report_files import FAILED, PENDING, SUCCEEDED, Asked, Reported, Written
+from retrofill.model.report_files import (
+    FAILED,
+    PENDING,
+    SUCCEEDED,
+    ReportedItem,
+    ReportRequest,
+    WrittenReport,
+)
 from retrofill.state.connection import Connection, chunks, pairs, transaction, value
 from retrofill.state.statements import load
 
@@ -33,12 +40,12 @@ class Snapshot:
         self._conn = conn
         self._scope = {"job_id": job_id, "run_id": run_id}
 
-    def items(self, status: str, asked: Asked) -> Iterator[list[Reported]]:
+    def items(self, status: str, asked: ReportRequest) -> Iterator[list[ReportedItem]]:
         """Read the items of a status, in chunks; the keys of what is settled rise."""
         with self._conn.cursor(name=f"retrofill_{status}") as cur:
             cur.itersize = CHUNK_ITEMS
             cur.execute(_SQL[_LISTS[status]], {**self._scope, "details": asked.details})
-            yield from chunks(cur, Reported, CHUNK_ITEMS)
+            yield from chunks(cur, ReportedItem, CHUNK_ITEMS)
 
     def versions(self) -> dict[int, str]:
         """Return, by run, the version of the function that the runs of the job call."""
@@ -65,7 +72,7 @@ def last_run(conn: Connection, job_id: int) -> int | None:
         return found
 
 
-def note_files(conn: Connection, run_id: int, written: Written) -> None:
+def note_files(conn: Connection, run_id: int, written: WrittenReport) -> None:
     """Note the report files that were written of a run."""
     with transaction(conn) as cur:
         cur.execute(

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from retrofill.engine.feedback import AFTER, BEFORE, Calling, evenly
+from retrofill.engine.feedback import AFTER, BEFORE, Calling
 from retrofill.engine.pace import TENTHS, Pace
+from retrofill.engine.sampling import systematic
 from retrofill.model.items import Item
 from retrofill.model.runs import Run, SetRef
 from retrofill.state.arrays import numbers
@@ -104,7 +105,7 @@ def sample_untouched(conn: Connection, run: Run, most: int) -> Sample:
     with transaction(conn) as cur:
         stretches = _untouched(cur, run)
         count = sum(stretch.items for stretch in stretches)
-        seqs = numbers(_numbers_at(stretches, evenly(count, most)))
+        seqs = numbers(_numbers_at(stretches, systematic(count, most)))
         cur.execute(_SQL["load_sample"], {"job_id": run.job_id, "seqs": seqs})
         return _sample(cur, count)
 

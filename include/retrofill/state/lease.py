@@ -9,7 +9,7 @@ from retrofill.engine.ramp import Tally
 from retrofill.engine.shares import Standing
 from retrofill.engine.slowest import Slow
 from retrofill.faults import Point, reach
-from retrofill.model.calls import Allotment, Call, Fresh, Loaded, Refused, Settlement
+from retrofill.model.calls import Allotment, Call, Loaded, Refused, Settlement
 from retrofill.model.errors import LeaseLost, StateError, StateNotConfigured, StateUnavailable
 from retrofill.model.pulse import Slice
 from retrofill.model.runs import UNNAMED, TaskName
@@ -259,9 +259,7 @@ class BatchLease:
 
     def _leave_out_settled(self, cur: Cursor, calls: list[Call]) -> None:
         """Take out of repeated calls what an earlier holder has reported as done meanwhile."""
-        repeated = [
-            call for call in calls if call.attempt > 1 and not isinstance(call.entries, Fresh)
-        ]
+        repeated = [call for call in calls if call.attempt > 1 and call.has_entries]
         if not repeated:
             return
         seqs = [entry.seq for call in repeated for entry in call.entries]
@@ -269,8 +267,8 @@ class BatchLease:
         cur.execute(_SQL["list_left"], {"job_id": self._batch.job_id, "seqs": seqs})
         left = set(values(cur))
         for call in repeated:
-            call.entries = [entry for entry in call.entries if entry.seq in left]
-        calls[:] = [call for call in calls if call.entries]
+            call.keep(left)
+        calls[:] = [call for call in calls if call.seqs]
 
     def _comes_back(self, give_up_at: float) -> bool:
         """Reconnect; return whether the settling that was cut off had been committed."""
@@ -353,7 +351,7 @@ class BatchLease:
                 seen.append(find_standing(cur, self.run_id))
 
         self._patiently(look)
-        return self._found is None or seen[-1].said != self._found.said
+        return self._found is None or seen[-1].given != self._found.given
 
     def _count_silent(self) -> None:
         with transaction(self._conn) as cur:

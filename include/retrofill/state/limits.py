@@ -22,7 +22,7 @@ def get_limits(conn: Connection, run_id: int) -> Limits:
 def find_standing(cur: Cursor, run_id: int) -> Standing:
     """Return how a run stands, without its lock."""
     cur.execute(_SQL["get_standing"], {"run_id": run_id})
-    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
+    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json_if_any)
 
 
 def change_limits(

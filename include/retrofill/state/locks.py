@@ -108,7 +108,7 @@ def lock_standing(cur: Cursor, run_id: int) -> Standing:
     :raises StateError: there is no such run
     """
     lock_run(cur, run_id)
-    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json)
+    return one(cur, Standing, limits=Limits.from_json, ramp=Ramp.from_json_if_any)
 
 
 def lock_set(cur: Cursor, ref: SetRef, part_no: int) -> Room:

@@ -234,7 +234,7 @@ def get_page(conn: Connection, run_id: int) -> RunPage:
             limits=Limits.from_json,
             function=Pinned.from_json,
             plan=_plan,
-            ramp=Ramp.from_json,
+            ramp=Ramp.from_json_if_any,
         )
         calls = _calls(cur, limits, report)
         read_by_index(cur)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from retrofill.engine.fit import Range
-from retrofill.engine.precedent import Past
+from retrofill.engine.precedent import PastRun
 from retrofill.model.amounts import counted, in_range
 from retrofill.model.cost import dollars
 from retrofill.model.selection import Selection
@@ -34,12 +34,12 @@ class NewRedrive(NamedTuple):
     """Dollars that they were to cost; None: unknown."""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """What is asked, for people."""
         items = "too many items to count" if self.counted is None else counted(self.counted, "item")
         cost = in_range(self.forecast, dollars)
         by = f", asked by {self.asked_by}" if self.asked_by else ""
-        return f"{items} of {self.selection.said}; cost {cost}{by}"
+        return f"{items} of {self.selection.text}; cost {cost}{by}"
 
 
 class Redrive(NamedTuple):
@@ -99,11 +99,11 @@ def list_redrives(conn: Connection, job_id: int, most: int = 20) -> list[Redrive
         return rows(cur, Redrive, selection=Selection.from_json, forecast=_range)
 
 
-def list_costs(conn: Connection, job_id: int) -> Sequence[Past]:
+def list_costs(conn: Connection, job_id: int) -> Sequence[PastRun]:
     """Return what the last runs of a job have cost, of those of which it is known."""
     with transaction(conn) as cur:
         cur.execute(_SQL["list_costs"], {"job_id": job_id, "runs": _PAST_RUNS})
-        return rows(cur, Past)
+        return rows(cur, PastRun)
 
 
 def find_listing(conn: Connection, job_id: int) -> Listing | None:

@@ -157,7 +157,7 @@ def _insert_run(cur: Cursor, new: NewRun, function: Pinned, redrive: NewRedrive 
             "limits": json.dumps(new.limits.as_json()),
             "source_seen": new.source_seen,
             "interval_start": new.interval_start,
-            "price": json.dumps(new.price.as_json(function.timeout_s)),
+            "price": json.dumps(new.price.with_most(function.timeout_s)),
         },
     )
     ref = SetRef(value(cur), 1)
@@ -222,7 +222,7 @@ def get_run(conn: Connection, run_id: int) -> Run:
             delivery=Delivery.from_json,
             function=Pinned.from_json,
             price=Price.from_json,
-            approval=Approval.from_json,
+            approval=Approval.from_json_if_any,
         )
     if run is None:
         raise NoSuchRun(run_id)

@@ -203,7 +203,7 @@ class Settler:
                     "epoch": epoch,
                     "call_nos": numbers(call.number for call in calls),
                     "items": texts(multirange(call.spans) for call in calls),
-                    "item_counts": numbers(len(call.entries) for call in calls),
+                    "item_counts": numbers(len(call.seqs) for call in calls),
                     "attempts": numbers(call.attempt for call in calls),
                     "duplicates": numbers(call.duplicates for call in calls),
                 },

@@ -33,4 +33,4 @@ def say_part(cur: Cursor, run_id: int) -> str | None:
 
 def _claims(cur: Cursor, run_id: int) -> list[Claim]:
     cur.execute(_SQL["list_claims"], {"run_id": run_id})
-    return rows(cur, Claim, limits=Limits.from_json, ramp=Ramp.from_json)
+    return rows(cur, Claim, limits=Limits.from_json, ramp=Ramp.from_json_if_any)

@@ -1,1 +1,1 @@
-"""Live triggers: the routes by which new objects reach a function, and their imitation."""
+"""Live triggers: the routes on which new objects reach a function, and their imitation."""

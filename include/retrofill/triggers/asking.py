@@ -32,10 +32,10 @@ def asking_for(permission: str) -> AbstractContextManager[None]:
 
 
 def list_all(client: Any, operation: str, **arguments: str) -> list[dict[str, Any]]:
-    """Return everything that a listing of AWS has, over all its pages.
+    """Return all pages of an AWS listing.
 
     :param client: a botocore client
-    :param operation: one with a botocore paginator, under its method's name
+    :param operation: the name of a method with a botocore paginator
     :raises ConfigError: see :func:`asking_for`
     :raises FunctionUnavailable: see :func:`asking_for`
     """

@@ -1,6 +1,6 @@
-"""Find the live triggers of a function on a bucket: every route by which new objects reach it.
+"""Find the live triggers of a function on a bucket: every route on which new objects reach it.
 
-A trigger is a path to the function with all filters that an object must pass on it.
+A trigger is a route with all filters that an object must pass on it.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html,
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_ListRules.html and
@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-bus-to-bus.html.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -22,27 +23,27 @@ from retrofill.model.errors import ConfigError
 from retrofill.triggers.asking import asking_for, list_all
 from retrofill.triggers.follow import Follower
 from retrofill.triggers.patterns import compile_pattern
-from retrofill.triggers.trigger import LiveTrigger, Rule, Trigger
+from retrofill.triggers.trigger import Rule, Trigger
 
 _CREATED = ("s3:ObjectCreated:", "s3:*")
 _DEFAULT_BUS = "default"
 _BUS = "event-bus/"
 _CHANGES = frozenset({"Input", "InputPath", "InputTransformer"})
-BY_WAY: Mapping[tuple[Sender, Relay], EventShape] = {
+BY_ROUTE: Mapping[tuple[Sender, Relay], EventShape] = {
     (shape.imitation.sender, relay): shape
     for shape in SHAPES.values()
     if isinstance(shape.imitation, Imitation)
     for relay in shape.imitation.relays
 }
-"""What live triggers send, by sender and relay."""
+"""The shapes of live triggers, by sender and relay."""
 
 
 class Found(NamedTuple):
-    """What was found between a bucket and a function."""
+    """The routes from a bucket to a function, and other targets."""
 
     triggers: list[Trigger]
     others: list[str]
-    """Other targets of the bucket's events, in words, as far as they were followed."""
+    """Other targets of the bucket's events, in words."""
 
 
 class _Sent(NamedTuple):
@@ -50,8 +51,8 @@ class _Sent(NamedTuple):
 
     sender: Sender
     target: str
-    unlike: str
-    """What changes the events so that they cannot be imitated; empty: nothing."""
+    obstacle: str
+    """Why the events cannot be imitated; empty: they can."""
 
     words: str
     configuration: Configuration | None = None
@@ -59,7 +60,7 @@ class _Sent(NamedTuple):
 
 
 def find_triggers(client: Callable[[str], Any], bucket: str, function_arn: str) -> Found:
-    """Find every route by which new objects of a bucket reach a function, whatever its qualifier.
+    """Find every route on which new objects of a bucket reach a function, for any qualifier.
 
     :param client: returns a boto3 client by its service's name
     :raises ConfigError: a permission is missing; the message names it
@@ -86,38 +87,34 @@ class _Search:
             sent += self._ruled((_DEFAULT_BUS,))
         alike: dict[tuple[Sender, str, str], list[_Sent]] = {}
         for one in sent:
-            alike.setdefault((one.sender, one.target, one.unlike), []).append(one)
+            alike.setdefault((one.sender, one.target, one.obstacle), []).append(one)
         triggers = [trigger for same in alike.values() for trigger in self._triggers(same)]
         return Found(triggers, self._others)
 
     def _triggers(self, sent: list[_Sent]) -> Iterator[Trigger]:
-        """Return the triggers that begin with filters to one target."""
-        sender, target, unlike, *_ = sent[0]
+        """Yield the triggers on which events go to one target first."""
+        sender, target, obstacle, *_ = sent[0]
         words = " and ".join(one.words for one in sent)
         paths = self._follower.paths(target)
         if not paths:
             self._others.append(f"{words} to {target}")
         for path in paths:
             yield Trigger(
-                event=BY_WAY[sender, path.relay].name,
-                way=f"{words} {path.way}",
+                event=BY_ROUTE[sender, path.relay].name,
+                route=f"{words} {path.route}",
                 qualifier=path.qualifier,
-                live=LiveTrigger(
+                live=replace(
+                    path.live,
                     configurations=tuple(one.configuration for one in sent if one.configuration),
                     rules=tuple(one.rule for one in sent if one.rule),
-                    queue_arn=path.queue_arn,
-                    topic_arn=path.topic_arn,
-                    subscription_arn=path.subscription_arn,
-                    filter_policy=path.filter_policy,
-                    patterns=path.patterns,
                 ),
                 batch_items=path.batch_items,
                 reports_failures=path.reports_failures,
-                unlike=unlike or path.unlike,
+                obstacle=obstacle or path.obstacle,
             )
 
     def _notified(self, configured: Mapping[str, Any]) -> Iterator[_Sent]:
-        """Return what the bucket's notification configurations send of new objects."""
+        """Yield the notification configurations that send events of new objects."""
         for kind, target in (
             ("LambdaFunctionConfigurations", "LambdaFunctionArn"),
             ("QueueConfigurations", "QueueArn"),
@@ -133,13 +130,13 @@ class _Search:
                     self._others.append(f"{words} of {events}, to {one[target]}")
 
     def _ruled(self, buses: tuple[str, ...], before: Rule = (), way: str = "") -> Iterator[_Sent]:
-        """Return what the rules of a bus, and of the buses behind it, send of new objects.
+        """Yield the rules of a bus, and of the buses it sends to, that send events of new objects.
 
         Rules for other events and rules on a schedule are skipped.
 
         :param buses: the bus, after those on the way to it
-        :param before: the patterns that let an event get there
-        :param way: the rules that have them, in words
+        :param before: the patterns that an event has matched on the way
+        :param way: their rules, in words
         """
         events, bus = self._client("events"), buses[-1]
         for one in list_all(events, "list_rules", EventBusName=bus):
@@ -154,13 +151,13 @@ class _Search:
                     on = f"{words} to bus {behind} and its "
                     yield from self._ruled((*buses, behind), (*before, pattern), on)
                 else:
-                    unlike = _unlike(target)
-                    yield _Sent(RULE, target["Arn"], unlike, words, rule=(*before, pattern))
+                    obstacle = _obstacle_of(target)
+                    yield _Sent(RULE, target["Arn"], obstacle, words, rule=(*before, pattern))
 
     def _may_send(self, pattern: Mapping[str, Any]) -> bool:
         """Return whether a rule's pattern may let through the event of a new object.
 
-        A pattern that is not understood may: imitating it raises the error.
+        True for a pattern that is not understood: imitating it raises the error.
         """
         try:
             return compile_pattern(pattern, missing_passes=True)(self._created_event())
@@ -168,7 +165,7 @@ class _Search:
             return True
 
     def _created_event(self) -> Mapping[str, Any]:
-        """Return what all events of objects put into the bucket have in common."""
+        """Return the fields that the events of all new objects share."""
         arn = self._function
         return {
             "source": "aws.s3",
@@ -186,7 +183,7 @@ class _Search:
         return arn.resource.removeprefix(_BUS) if asked and arn.resource.startswith(_BUS) else ""
 
 
-def _unlike(target: Mapping[str, Any]) -> str:
+def _obstacle_of(target: Mapping[str, Any]) -> str:
     found = sorted(_CHANGES.intersection(target))
     return f"its target has {found[0]}, which changes the event" if found else ""
 

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/eventbridge/latest/pipes-reference/API_ListPipes.htm
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -16,29 +16,24 @@ from retrofill.events.s3.imitation import Relay
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 from retrofill.triggers.asking import asking_for, list_all
 from retrofill.triggers.patterns import compile_pattern
+from retrofill.triggers.trigger import LiveTrigger
 
 _REPORTS = "ReportBatchItemFailures"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A path from a target to the function; see :class:`.trigger.LiveTrigger`."""
+    """A path from a target to the function; see :class:`.trigger.Trigger`."""
 
     relay: Relay
-    way: str
+    route: str
     """The path in words, as the end of a sentence."""
 
     qualifier: str
-    """The version or alias of the function that is called; empty: none is named."""
-
-    queue_arn: str = ""
-    topic_arn: str = ""
-    subscription_arn: str = ""
-    filter_policy: Mapping[str, Any] = field(default_factory=dict)
-    patterns: tuple[Mapping[str, Any], ...] = ()
+    live: LiveTrigger
     batch_items: int | None = None
     reports_failures: bool = False
-    unlike: str = ""
+    obstacle: str = ""
 
 
 class Follower:
@@ -46,7 +41,7 @@ class Follower:
 
     :param client: returns a boto3 client by its service's name
     :param function: its ARN, without a qualifier
-    :param others: collects, in words, what does not lead to the function
+    :param others: collects targets that do not lead to the function, in words
     """
 
     def __init__(self, client: Callable[[str], Any], function: Arn, others: list[str]) -> None:
@@ -63,7 +58,12 @@ class Follower:
         """
         arn = Arn.find(target)
         if arn is not None and arn.unqualified == self._function:
-            return [Path(relay=Relay.NONE, way=f"to {target}", qualifier=arn.qualifier)]
+            qualifier = arn.qualifier
+            return [
+                Path(
+                    relay=Relay.NONE, route=f"to {target}", qualifier=qualifier, live=LiveTrigger()
+                )
+            ]
         match arn and arn.service:
             case "sqs":
                 return list(self._from_queue(target))
@@ -83,19 +83,21 @@ class Follower:
             filters = one.get("FilterCriteria", {}).get("Filters", [])
             yield Path(
                 relay=Relay.QUEUE,
-                way=f"to {queue} and its mapping {one['UUID']} ({state})",
+                route=f"to {queue} and its mapping {one['UUID']} ({state})",
                 qualifier=arn.qualifier,
-                queue_arn=queue,
-                patterns=tuple(json.loads(each["Pattern"]) for each in filters),
+                live=LiveTrigger(
+                    queue_arn=queue,
+                    patterns=tuple(json.loads(each["Pattern"]) for each in filters),
+                ),
                 batch_items=one.get("BatchSize", 10),
                 reports_failures=_REPORTS in one.get("FunctionResponseTypes", []),
-                unlike=_unlike(queue, one),
+                obstacle=_obstacle_of(queue, one),
             )
         if not ours:
             self._others += self._pipes_from(queue)
 
     def _pipes_from(self, queue: str) -> list[str]:
-        """Return the pipes that read a queue, in words: they send events of their own."""
+        """Return the pipes that read a queue, in words. They send events of their own."""
         try:
             pipes = list_all(self._client("pipes"), "list_pipes", SourcePrefix=queue)
         except (ConfigError, FunctionUnavailable) as error:
@@ -120,31 +122,31 @@ class Follower:
             policy = _policy(answer["Attributes"])
             if policy is None:
                 self._others.append(
-                    f"subscription {arn}, whose filter policy is for attributes; these messages"
-                    " have none"
+                    f"subscription {arn}, whose filter policy needs attributes, which these"
+                    " messages lack"
                 )
                 continue
             raw = answer["Attributes"].get("RawMessageDelivery") == "true"
             for path in behind:
-                way = f"to {topic} by its subscription {arn}, {path.way}"
-                on = replace(path, relay=_behind_a_topic(path.relay, raw=raw), way=way)
-                envelope = on.relay is not Relay.RAW_TOPIC_AND_QUEUE
+                relay = _after_topic(path.relay, raw=raw)
+                envelope = relay is not Relay.RAW_TOPIC_AND_QUEUE
+                names = {"topic_arn": topic, "subscription_arn": arn} if envelope else {}
                 yield replace(
-                    on,
-                    topic_arn=topic if envelope else "",
-                    subscription_arn=arn if envelope else "",
-                    filter_policy=policy,
+                    path,
+                    relay=relay,
+                    route=f"to {topic} by its subscription {arn}, {path.route}",
+                    live=replace(path.live, filter_policy=policy, **names),
                 )
 
 
-def _behind_a_topic(relay: Relay, *, raw: bool) -> Relay:
+def _after_topic(relay: Relay, *, raw: bool) -> Relay:
     if relay is Relay.NONE:
         return Relay.TOPIC
     return Relay.RAW_TOPIC_AND_QUEUE if raw else Relay.TOPIC_AND_QUEUE
 
 
 def _policy(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return what a subscription requires of a message's JSON; None: it lets nothing through.
+    """Return a subscription's pattern for the JSON of messages; None: it lets nothing through.
 
     By default, a policy is for a message's attributes, and senders of events set none.
     """
@@ -154,8 +156,8 @@ def _policy(attributes: Mapping[str, str]) -> Mapping[str, Any] | None:
     return {} if compile_pattern(policy)({}) else None
 
 
-def _unlike(queue: str, mapping: Mapping[str, Any]) -> str:
-    """Return why what a mapping sends cannot be imitated; empty: it can."""
+def _obstacle_of(queue: str, mapping: Mapping[str, Any]) -> str:
+    """Return why the events of a mapping cannot be imitated; empty: they can."""
     # A filter may be encrypted by a key of its own.
     if error := mapping.get("FilterCriteriaError"):
         return f"the filter of its mapping cannot be read ({error['ErrorCode']})"

@@ -37,9 +37,9 @@ def imitate(
     trigger = choose(found.triggers, found.others, wanted, calls.event)
     delivery, live = delivery_like(trigger, calls), trigger.live
     log.info(
-        "live trigger: %s by %s; %d items per call, answers read as %s%s",
+        "live trigger: %s via %s; %d items per call, answers read as %s%s",
         trigger.event,
-        trigger.way,
+        trigger.route,
         delivery.items_per_call,
         delivery.answer,
         "".join(

@@ -1,4 +1,4 @@
-"""Whether a live trigger may send items of a run, by what is known of the run's keys."""
+"""Check if a live trigger may send items of a run, by what is known of the run's keys."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
@@ -22,7 +22,7 @@ def keys_like(prefix: str, pattern: str | None) -> list[TextLike]:
         for begin, end in ends(pattern)
         if prefix.startswith(begin) or begin.startswith(prefix)
     ]
-    # If patterns cannot match the prefix, no trigger is to blame.
+    # A pattern that cannot match the prefix must not exclude any trigger.
     return found or [TextLike(prefix)]
 
 
@@ -54,6 +54,6 @@ def _one_of(passed: Sequence[bool]) -> bool:
 
 
 def _nested(path: Sequence[str], value: Any) -> Mapping[str, Any]:
-    """Return an event of which one field is known."""
+    """Return an event with one known field."""
     event: Mapping[str, Any] = reduce(lambda inner, name: {name: inner}, reversed(path), value)
     return event

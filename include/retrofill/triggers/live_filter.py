@@ -1,4 +1,4 @@
-"""The live filter: which items a live trigger would send, as far as a listing shows."""
+"""The live filter: the items that a live trigger would send, as far as a listing shows."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from retrofill.triggers.trigger import LiveTrigger, Rule
 
 
 def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] | None:
-    """Return a check whether the live trigger would send an item; None: it sends all.
+    """Return a check if the live trigger would send an item; None: it sends all.
 
     :raises ConfigError: a pattern is malformed, or has an unknown operator
     """
@@ -49,10 +49,10 @@ def passes(delivery: Delivery, shape: CompiledShape) -> Callable[[Item], bool] |
 
 
 def _of_event(matches: Test, imitation: Imitation) -> Test:
-    """Test the sender's event, as a rule or topic does before anything is put around it.
+    """Test the sender's event, as a rule or topic does, without envelopes.
 
-    SNS documents that it compares numbers up to a billion. It does not say what happens to larger
-    ones, such as the sizes of large objects. Here they are compared.
+    SNS documents that it compares numbers up to a billion, and nothing about larger ones, such as
+    the sizes of large objects. Here they are compared.
     https://docs.aws.amazon.com/sns/latest/dg/subscription-filter-policy-constraints.html
     """
 

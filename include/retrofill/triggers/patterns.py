@@ -1,4 +1,4 @@
-"""Event patterns: what a rule of EventBridge, a mapping's filter or a topic's policy lets through.
+"""Event patterns: the filters of EventBridge rules, mappings and topic policies.
 
 Syntax: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html.
 The details are those of AWS's own engine: https://github.com/aws/event-ruler. It sees an event as
@@ -28,7 +28,7 @@ MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class TextLike:
-    """A text of which only beginning and end are known: it passes if it may."""
+    """A text of which only the beginning and the end are known. It passes a test if it may."""
 
     begin: str = ""
     end: str = ""
@@ -46,7 +46,7 @@ class TextLike:
         return text.startswith(self.begin) and text.endswith(self.end)
 
     def spelled(self, spell: Callable[[str], str]) -> "TextLike":
-        """Return it as spelled elsewhere, character by character."""
+        """Return it in another spelling, which is made character by character."""
         return TextLike(spell(self.begin), spell(self.end))
 
 
@@ -60,7 +60,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def compile_pattern(pattern: Mapping[str, Any], *, missing_passes: bool = False) -> Test:
-    """Return a check whether an event, as JSON values, matches a pattern.
+    """Return a check if an event, as JSON values, matches a pattern.
 
     :param missing_passes: whether any field may be missing, for an event that is known in part
     :raises ConfigError: the pattern is malformed, or has an unknown operator
@@ -104,7 +104,10 @@ def _without_dots(pattern: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _object(value: Any, name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"event: the trigger's pattern has {_shown(value)} in {name!r}")
+        raise ConfigError(
+            f"event: the trigger's pattern has {_shown(value)} in {name!r}, where only objects are"
+            " allowed"
+        )
     return value
 
 
@@ -133,13 +136,13 @@ def _inside(test: Test) -> Test:
 
 
 def _of_values(tests: list[Test]) -> Test:
-    """Match if one of the leaves, or the absence of any, passes one of the tests."""
+    """Match if a leaf passes a test; if there is none, match if its absence does."""
     any_of = _any(tests)
     return lambda value: any(map(any_of, _leaves(value) or [MISSING]))
 
 
 def _leaves(value: Any) -> list[Any]:
-    """Return what an event has directly under a name; the fields of an object have other names."""
+    """Return the values directly under a name; the fields of an object have names of their own."""
     if isinstance(value, list):
         return [leaf for one in value for leaf in _leaves(one)]
     return [] if value is MISSING or isinstance(value, Mapping) else [value]
@@ -149,14 +152,17 @@ def _value_test(wanted: Any, name: str) -> Test:
     if not isinstance(wanted, Mapping):
         return _equals(wanted)
     if len(wanted) != 1:
-        raise ConfigError(f"event: the trigger's pattern has {_shown(wanted)} for {name!r}")
+        raise ConfigError(
+            f"event: the trigger's pattern has {_shown(wanted)} for {name!r}; a matcher has one"
+            " operator"
+        )
     ((kind, operand),) = wanted.items()
     make = _OPERATORS.get(kind)
     if make is None:
         known = ", ".join(_OPERATORS)
         raise ConfigError(
             f"event: the trigger's pattern has the unknown operator {kind!r} for {name!r}; known"
-            f" are {known}. Give event, and the filter as key_glob or by size"
+            f" operators are {known}. Give event, and filter by key_glob or size"
         )
     try:
         return make(operand)

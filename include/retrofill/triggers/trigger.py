@@ -1,4 +1,4 @@
-"""The live trigger: a route by which new objects of a bucket reach a function."""
+"""The live trigger: a route on which new objects of a bucket reach a function."""
 
 import json
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any, Self, TypeAlias
 from retrofill.events.s3.configuration import Configuration
 
 Rule: TypeAlias = tuple[Mapping[str, Any], ...]
-"""The patterns of EventBridge, from bus to bus, that an event must match to pass a rule."""
+"""EventBridge patterns, from bus to bus, that an event must all match to pass a rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTrigger:
-    """What the live trigger's events contain, and which of them it sends.
+    """The facts in a live trigger's events, and its filters.
 
     An event must pass one of the configurations or rules, and then all other filters.
     """
@@ -62,11 +62,11 @@ class Trigger:
     event: str
     """The name of the event shape that the function receives on this route."""
 
-    way: str
-    """The route in words, with the names of what lies on it."""
+    route: str
+    """The route in words, with the names of everything on it."""
 
     live: LiveTrigger
-    """What its events contain, and which it sends."""
+    """The facts in its events, and its filters."""
 
     qualifier: str = ""
     """The version or alias of the function that is called; empty: none is named."""
@@ -77,5 +77,5 @@ class Trigger:
     reports_failures: bool = False
     """Whether Lambda reads ``batchItemFailures`` from the function's responses on this route."""
 
-    unlike: str = ""
-    """What changes the events on this route so that they cannot be imitated; empty: nothing."""
+    obstacle: str = ""
+    """Why the events on this route cannot be imitated; empty: they can."""

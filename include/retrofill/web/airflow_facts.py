@@ -11,8 +11,9 @@ from airflow.models.errors import ParseImportError
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import or_, select
+from sqlalchemy.orm import load_only
 
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.status import Status, status_of
 from retrofill.pipeline.setup import Dag
 from retrofill.state.jobs import JobLine, RunLine
 
@@ -61,11 +62,13 @@ def facts_of(dag_ids: Collection[str]) -> dict[str, DagFacts]:
 
 def active_dag_runs(dag_ids: Collection[str]) -> frozenset[tuple[str, str]]:
     """Return the queued and running DAG runs of DAGs, as pairs of their ids."""
-    found = select(DagRun.dag_id, DagRun.run_id).where(
-        DagRun.dag_id.in_(dag_ids), DagRun.state.in_(_ACTIVE)
+    found = (
+        select(DagRun)
+        .options(load_only(DagRun.dag_id, DagRun.run_id))
+        .where(DagRun.dag_id.in_(dag_ids), DagRun.state.in_(_ACTIVE))
     )
     with create_session() as session:
-        return frozenset((dag_id, run_id) for dag_id, run_id in session.execute(found))
+        return frozenset((run.dag_id, run.run_id) for run in session.scalars(found))
 
 
 def is_any_active(dag_id: str, dag_run_ids: Collection[str]) -> bool:
@@ -77,17 +80,17 @@ def is_any_active(dag_id: str, dag_run_ids: Collection[str]) -> bool:
         return session.scalar(found.limit(1)) is not None
 
 
-def standing_in_airflow(
+def status_in_airflow(
     status: str,
     line: JobLine | RunLine,
     dag: DagFacts,
     active: Collection[tuple[str | None, str | None]],
-) -> Standing:
+) -> Status:
     """Return how a run stands.
 
     :param active: the queued and running DAG runs, as pairs of their ids
     """
-    return standing_of(
+    return status_of(
         status,
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,

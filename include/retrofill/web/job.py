@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
-from retrofill.model.standing import Standing
+from retrofill.model.status import Status
 from retrofill.state import jobs, waiting
 from retrofill.state.jobs import JobTotals, RunLine
 from retrofill.web.access import State, VisibleJob
@@ -15,7 +15,7 @@ from retrofill.web.airflow_facts import (
     DagFacts,
     active_dag_runs,
     facts_of,
-    standing_in_airflow,
+    status_in_airflow,
 )
 from retrofill.web.rendering import RARE_REFRESH_S
 from retrofill.web.responses import respond
@@ -29,7 +29,7 @@ class ShownRun(NamedTuple):
     """A run as the page shows it."""
 
     line: RunLine
-    standing: Standing
+    status: Status
     dag: DagFacts
 
 
@@ -60,7 +60,7 @@ def show_job(
     known, active = facts_of(access.dag_ids), active_dag_runs(access.dag_ids)
     dags = {dag_id: known.get(dag_id, NO_DAG) for dag_id in access.dag_ids}
     shown = [
-        ShownRun(line, standing_in_airflow(line.status, line, dag, active), dag)
+        ShownRun(line, status_in_airflow(line.status, line, dag, active), dag)
         for line in lines[:RUNS_SHOWN]
         for dag in [dags.get(line.dag_id, NO_DAG)]
     ]
@@ -85,13 +85,13 @@ def show_job(
     )
 
 
-_WAITS: Mapping[Standing, str] = {
-    Standing.UNAPPROVED: "waits for approval of its plan. Nothing is called until then.",
-    Standing.WAITING: (
+_WAITS: Mapping[Status, str] = {
+    Status.UNAPPROVED: "waits for approval of its plan. Nothing is called until then.",
+    Status.WAITING: (
         "waits for its DAG, which is paused in Airflow. It continues when you unpause the DAG."
     ),
-    Standing.PAUSED: "is paused. It continues when you resume it on its page.",
-    Standing.ABANDONED: (
+    Status.PAUSED: "is paused. It continues when you resume it on its page.",
+    Status.ABANDONED: (
         "was abandoned: Airflow ended its DAG run. The job's next run or the maintenance DAG"
         " closes it, and the next run takes its items over."
     ),
@@ -105,8 +105,8 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     :param is_first: whether these are its newest runs
     """
     for run in shown:
-        if run.standing in _WAITS:
-            yield Wait(_WAITS[run.standing], run.line, is_bad=run.standing is Standing.ABANDONED)
+        if run.status in _WAITS:
+            yield Wait(_WAITS[run.status], run.line, is_bad=run.status is Status.ABANDONED)
         if run.line.status == "open":
             for other in run.line.others:
                 waiting = f"waits for {other['items']:,} of its listed items, which are in process"
@@ -114,7 +114,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
     newest = shown[0] if shown and is_first else None
     if newest is None:
         return
-    if newest.standing is Standing.INCOMPLETE:
+    if newest.status is Status.INCOMPLETE:
         why = f": {newest.line.stop_reason}" if newest.line.stop_reason else ""
         left = (
             f"{totals.in_process:,} items of the job wait for another run"
@@ -122,7 +122,7 @@ def waits(shown: Sequence[ShownRun], totals: JobTotals, *, is_first: bool) -> It
             else "Items that it did not list wait for another run"
         )
         yield Wait(f"ended incomplete{why}. {left}: start one.", newest.line, is_bad=True)
-    if newest.dag.is_off and newest.standing is not Standing.WAITING:
+    if newest.dag.is_off and newest.status is not Status.WAITING:
         what = f"The next run waits for the DAG {newest.line.dag_id}, which is paused in Airflow."
         yield Wait(what, None)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from retrofill.model.needs import needs_of
-from retrofill.model.standing import Standing
+from retrofill.model.status import Status
 from retrofill.state import jobs
 from retrofill.state.jobs import Dags, JobLine
 from retrofill.web.access import READ, State, hidden_dags
@@ -17,7 +17,7 @@ from retrofill.web.airflow_facts import (
     DagFacts,
     active_dag_runs,
     facts_of,
-    standing_in_airflow,
+    status_in_airflow,
 )
 from retrofill.web.rendering import RARE_REFRESH_S
 from retrofill.web.responses import respond
@@ -43,7 +43,7 @@ class Shown(NamedTuple):
     """A job as the page shows it."""
 
     line: JobLine
-    standing: Standing | None
+    status: Status | None
     """None: it has no run."""
 
     needs: tuple[str, ...]
@@ -106,6 +106,6 @@ def shown(line: JobLine, dag: DagFacts, active: frozenset[tuple[str, str]]) -> S
     :param dag: of the run that represents the job
     :param active: the queued and running DAG runs, as pairs of their ids
     """
-    standing = standing_in_airflow(line.status, line, dag, active) if line.status else None
-    needs = needs_of(standing, quarantines=line.quarantines, is_off=dag.is_off)
-    return Shown(line, standing, needs, dag)
+    status = status_in_airflow(line.status, line, dag, active) if line.status else None
+    needs = needs_of(status, quarantines=line.quarantines, is_off=dag.is_off)
+    return Shown(line, status, needs, dag)

@@ -127,7 +127,7 @@ _ENVIRONMENT.filters |= {
     "dollars": dollars,
     "number": number,
     "percent": percent,
-    "in_dollars": partial(in_range, said=dollars),
-    "in_times": partial(in_range, said=in_time),
+    "in_dollars": partial(in_range, text_of=dollars),
+    "in_times": partial(in_range, text_of=in_time),
 }
 _ENVIRONMENT.globals |= {"outcomes": OUTCOMES, "causes": CAUSES, "links": links}

@@ -4,8 +4,8 @@ import math
 from functools import partial
 from typing import Any, NamedTuple
 
-from retrofill.model.approval import Answer, Approval
-from retrofill.model.standing import Standing, standing_of
+from retrofill.model.approval import Approval, ApprovalStatus
+from retrofill.model.status import Status, status_of
 from retrofill.pipeline.controls import LIMITS
 from retrofill.sources import reasons_of
 from retrofill.state.pages import MOST_COUNTED, BatchLine, CallLine, RunPage
@@ -56,13 +56,13 @@ def values_of_run(page: RunPage, *, active: bool, dag_paused: bool) -> dict[str,
     :param active: whether one of the run's DAG runs is queued or running
     """
     report, controls = page.report, page.controls
-    approval = Approval.from_json(report.approval)
+    approval = Approval.from_json_if_any(report.approval)
     is_held = any(line.held for line in page.sets)
     most_in_flight = controls.limits.most_in_flight
-    standing = partial(
-        standing_of,
+    status = partial(
+        status_of,
         report.status,
-        unapproved=approval is not None and approval.status is Answer.WAITING,
+        unapproved=approval is not None and approval.status is ApprovalStatus.WAITING,
         stopping=bool(report.stop_reason),
         paused=controls.limits.paused,
         active=active or is_held,
@@ -72,7 +72,7 @@ def values_of_run(page: RunPage, *, active: bool, dag_paused: bool) -> dict[str,
         "report": report,
         "controls": controls,
         "now": controls.read_at,
-        "standing": standing(dag_paused=dag_paused),
+        "status": status(dag_paused=dag_paused),
         "is_held": is_held,
         "outlook": _outlook(page),
         "charts": charts(page.slices, controls.age_s),
@@ -81,7 +81,7 @@ def values_of_run(page: RunPage, *, active: bool, dag_paused: bool) -> dict[str,
         "most_counted": MOST_COUNTED,
         "partitions_in_all": page.partitions[0].of if page.partitions else 0,
         # Active tasks continue while the DAG is paused.
-        "left_s": _left_s(page) if standing(dag_paused=False) is Standing.OPEN else None,
+        "left_s": _left_s(page) if status(dag_paused=False) is Status.OPEN else None,
         "in_flight": sum(ended.calls for ended in page.calls.ended if ended.outcome is None),
         "most_in_flight": most_in_flight,
         "ramp": controls.ramp and controls.ramp.line(most_in_flight),

@@ -7,7 +7,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Request, status
 from fastapi.responses import HTMLResponse
 
-from retrofill.airflow_settings import airflow_facts
+from retrofill.airflow_runs import airflow_facts
 from retrofill.connections import wiring
 from retrofill.model.errors import StateError, StateUnavailable
 from retrofill.model.setup import Setup

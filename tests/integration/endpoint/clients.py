@@ -1,4 +1,4 @@
-"""Clients of the scripted endpoint, and what they send."""
+"""Clients of the scripted endpoint, and their requests."""
 
 import json
 import socket
@@ -72,7 +72,7 @@ def always(reply: Reply, **when: Any) -> Script:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    """Return whether it comes true; long enough that only a fault makes it False."""
+    """Return whether it becomes true, in a time that only a fault exceeds."""
     deadline = time.monotonic() + GRACE_SECONDS
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""A scripted endpoint that each test gives a script, and clients of it."""
+"""A scripted endpoint, to which each test gives a script, and its clients."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,7 +18,7 @@ def endpoint() -> Iterator[ScriptedEndpoint]:
 
 @pytest.fixture
 def follow(endpoint: ScriptedEndpoint) -> Callable[[Script], ScriptedEndpoint]:
-    """Return what makes the endpoint follow a script, with its counts at 0."""
+    """Return a function that makes the endpoint follow a script, with its counts at 0."""
 
     def follow_from_now(script: Script) -> ScriptedEndpoint:
         endpoint.script(script)

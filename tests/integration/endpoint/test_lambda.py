@@ -1,4 +1,4 @@
-"""The scripted Lambda answers the real client as Lambda does."""
+"""The scripted Lambda answers the real client like Lambda."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from stack.endpoint import Function, Reply, Rule, Script
 from tests.integration.endpoint.clients import QUICK, Follow, always, s3_event
 
 
-def test_an_invocation_is_answered_as_lambda_does(follow: Follow, functions: LambdaClient) -> None:
+def test_an_invocation_is_answered_like_by_lambda(follow: Follow, functions: LambdaClient) -> None:
     endpoint = follow(Script(latency=QUICK, answer='{"ok": true}'))
     answer = functions.invoke(FunctionName="scripted", Payload=s3_event("a b"))
     assert answer["StatusCode"] == 200
@@ -37,16 +37,18 @@ def test_an_invocation_is_answered_as_lambda_does(follow: Follow, functions: Lam
         ("arn:aws:lambda:us-east-1:000000000000:function:scripted", "1", "1"),
     ],
 )
-def test_a_function_goes_by_many_names(
+def test_a_function_is_found_by_any_form_of_its_name(
     follow: Follow, functions: LambdaClient, name: str, qualifier: str | None, version: str
 ) -> None:
     follow(Script(latency=QUICK, functions=(Function(timeout_seconds=9),)))
     qualified = {} if qualifier is None else {"Qualifier": qualifier}
     answer = functions.invoke(FunctionName=name, **qualified)  # type: ignore[arg-type]
     assert answer["ExecutedVersion"] == version
-    told = functions.get_function_configuration(FunctionName=name, **qualified)
-    assert (told["Version"], told["State"], told["Timeout"]) == (version, "Active", 9)
-    assert told["FunctionArn"].startswith("arn:aws:lambda:us-east-1:000000000000:function:scripted")
+    answered = functions.get_function_configuration(FunctionName=name, **qualified)
+    assert (answered["Version"], answered["State"], answered["Timeout"]) == (version, "Active", 9)
+    assert answered["FunctionArn"].startswith(
+        "arn:aws:lambda:us-east-1:000000000000:function:scripted"
+    )
 
 
 @pytest.mark.parametrize(("name", "qualifier"), [("missing", "1"), ("scripted", "9")])
@@ -66,7 +68,7 @@ def test_an_unknown_function_is_not_found(
     assert endpoint.stats().executions == 0
 
 
-def test_dry_runs_run_nothing(follow: Follow, functions: LambdaClient) -> None:
+def test_dry_runs_do_not_run_the_function(follow: Follow, functions: LambdaClient) -> None:
     endpoint = follow(Script(latency=QUICK))
     dry = functions.invoke(FunctionName="scripted", InvocationType="DryRun")
     assert dry["StatusCode"] == 204
@@ -74,7 +76,7 @@ def test_dry_runs_run_nothing(follow: Follow, functions: LambdaClient) -> None:
     assert endpoint.stats().by_operation == {"dry_run": 1}
 
 
-def test_what_lambda_itself_refuses(follow: Follow, functions: LambdaClient) -> None:
+def test_requests_that_lambda_refuses_are_refused(follow: Follow, functions: LambdaClient) -> None:
     endpoint = follow(Script(latency=QUICK))
     with pytest.raises(functions.exceptions.RequestTooLargeException):
         functions.invoke(FunctionName="scripted", Payload=b'"' + b"x" * 6_291_455 + b'"')
@@ -87,10 +89,10 @@ def test_what_lambda_itself_refuses(follow: Follow, functions: LambdaClient) -> 
     assert answer["StatusCode"] == 200
 
 
-def test_other_reads(follow: Follow, functions: LambdaClient) -> None:
+def test_other_read_operations_are_answered(follow: Follow, functions: LambdaClient) -> None:
     follow(Script())
-    told = functions.get_function_concurrency(FunctionName="scripted")
-    assert "ReservedConcurrentExecutions" not in told
+    answered = functions.get_function_concurrency(FunctionName="scripted")
+    assert "ReservedConcurrentExecutions" not in answered
     account = functions.get_account_settings()["AccountLimit"]
     assert account["UnreservedConcurrentExecutions"] == 1000
     assert functions.list_event_source_mappings()["EventSourceMappings"] == []
@@ -112,7 +114,7 @@ def test_other_reads(follow: Follow, functions: LambdaClient) -> None:
         (Reply(status=504, body="<html>Gateway Timeout</html>"), 504, "504"),
     ],
 )
-def test_errors_come_as_boto_knows_them(
+def test_errors_have_the_form_boto_expects(
     follow: Follow, functions: LambdaClient, reply: Reply, status: int, code: str
 ) -> None:
     endpoint = follow(always(reply))
@@ -126,7 +128,9 @@ def test_errors_come_as_boto_knows_them(
     assert endpoint.items(of="received") == {"a": 1}
 
 
-def test_an_error_has_members_and_headers_to_order(follow: Follow, functions: LambdaClient) -> None:
+def test_an_error_has_the_scripted_members_and_headers(
+    follow: Follow, functions: LambdaClient
+) -> None:
     reply = Reply(
         error="TooManyRequestsException",
         extra={"Reason": "CallerRateLimitExceeded"},
@@ -147,9 +151,9 @@ def test_a_failing_function_answers_200(follow: Follow, functions: LambdaClient)
     assert "FunctionError" not in good
     bad = functions.invoke(FunctionName="scripted", Payload=s3_event("a", "poison"))
     assert bad["FunctionError"] == "Unhandled"
-    told = json.loads(bad["Payload"].read())
-    assert told["errorType"] == "Sandbox.Timedout"
-    assert told["errorMessage"].endswith("Task timed out after 60.00 seconds")
+    answered = json.loads(bad["Payload"].read())
+    assert answered["errorType"] == "Sandbox.Timedout"
+    assert answered["errorMessage"].endswith("Task timed out after 60.00 seconds")
     assert endpoint.items() == {"a": 2, "b": 1, "poison": 1}
     assert endpoint.items(above=1) == {"a": 2}
     assert endpoint.stats().in_flight == 0
@@ -162,17 +166,17 @@ def test_a_body_is_sent_byte_for_byte(follow: Follow, functions: LambdaClient) -
         assert answer["Payload"].read() == body.encode()
 
 
-def test_items_fail_through_the_answer(follow: Follow, functions: LambdaClient) -> None:
+def test_items_fail_via_the_response(follow: Follow, functions: LambdaClient) -> None:
     tasks = [{"taskId": "1", "s3Key": "a+b"}, {"taskId": "2", "s3Key": "c"}]
     event = json.dumps(
         {"invocationSchemaVersion": "2.0", "invocationId": "i", "tasks": tasks}
     ).encode()
     follow(always(Reply(fails_items=True), keys=frozenset({"a b"})))
     answer = functions.invoke(FunctionName="scripted", Payload=event)
-    told = json.loads(answer["Payload"].read())
-    assert told["invocationId"] == "i"
-    assert told["invocationSchemaVersion"] == "2.0"
-    assert [(one["taskId"], one["resultCode"]) for one in told["results"]] == [
+    answered = json.loads(answer["Payload"].read())
+    assert answered["invocationId"] == "i"
+    assert answered["invocationSchemaVersion"] == "2.0"
+    assert [(one["taskId"], one["resultCode"]) for one in answered["results"]] == [
         ("1", "PermanentFailure"),
         ("2", "Succeeded"),
     ]
@@ -186,7 +190,7 @@ def sized_event(*sizes: int) -> bytes:
     return json.dumps({"Records": objects}).encode()
 
 
-def test_the_end_of_the_log_reports_what_is_billed_and_its_sum_is_kept(
+def test_the_log_reports_the_billed_duration_and_the_sum_is_kept(
     follow: Follow, functions: LambdaClient
 ) -> None:
     function = Function(memory_mb=512, used_mb=77, prints="hello")
@@ -208,7 +212,7 @@ def test_the_end_of_the_log_reports_what_is_billed_and_its_sum_is_kept(
     assert (endpoint.stats().billed_ms, endpoint.stats().executions) == (18 + 3, 2)
 
 
-def test_a_refused_call_reports_and_costs_nothing_and_a_failed_one_does(
+def test_a_refused_call_costs_nothing_and_a_failed_one_does(
     follow: Follow, functions: LambdaClient
 ) -> None:
     endpoint = follow(always(Reply(error="TooManyRequestsException")))
@@ -222,8 +226,8 @@ def test_a_refused_call_reports_and_costs_nothing_and_a_failed_one_does(
     endpoint = follow(Script(functions=(function,), latency=QUICK, rules=(rule,)))
     failed = functions.invoke(FunctionName="scripted", LogType="Tail")
     assert json.loads(failed["Payload"].read())["errorType"] == "Boom"
-    told = json.loads(b64decode(failed["LogResult"]))
-    assert told["type"] == "platform.report"
-    assert told["record"]["requestId"] == failed["ResponseMetadata"]["RequestId"]
-    assert told["record"]["metrics"]["billedDurationMs"] == 5
+    answered = json.loads(b64decode(failed["LogResult"]))
+    assert answered["type"] == "platform.report"
+    assert answered["record"]["requestId"] == failed["ResponseMetadata"]["RequestId"]
+    assert answered["record"]["metrics"]["billedDurationMs"] == 5
     assert endpoint.stats().billed_ms == 5

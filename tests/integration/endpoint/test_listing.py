@@ -1,4 +1,4 @@
-"""The scripted S3 lists to the real client as S3 does."""
+"""The scripted S3 answers listings of the real client like S3."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ ODD = Script(buckets=(Bucket(objects=tuple(S3Object(key=key) for key in ODD_KEYS
 
 
 @pytest.mark.parametrize("page_size", [1, 4, 1000])
-def test_odd_keys_come_through_byte_for_byte_in_utf8_order(
+def test_odd_keys_are_listed_unchanged_in_utf8_order(
     follow: Follow, buckets: S3Client, page_size: int
 ) -> None:
     endpoint = follow(ODD)
@@ -24,9 +24,7 @@ def test_odd_keys_come_through_byte_for_byte_in_utf8_order(
 
 
 @pytest.mark.parametrize("key", ODD_KEYS)
-def test_an_odd_key_is_a_prefix_and_a_place_to_start(
-    follow: Follow, buckets: S3Client, key: str
-) -> None:
+def test_an_odd_key_may_be_a_prefix_or_a_start(follow: Follow, buckets: S3Client, key: str) -> None:
     follow(ODD)
     with_prefix = list_all(buckets, Bucket="scripted", Prefix=key)
     assert key in [one["Key"] for one in with_prefix]
@@ -37,7 +35,7 @@ def test_an_odd_key_is_a_prefix_and_a_place_to_start(
     )
 
 
-def test_a_listing_tells_all_of_an_object(follow: Follow, buckets: S3Client) -> None:
+def test_a_listing_has_every_field_of_an_object(follow: Follow, buckets: S3Client) -> None:
     one = S3Object(
         key="k",
         size=5_000_000_000,
@@ -51,7 +49,9 @@ def test_a_listing_tells_all_of_an_object(follow: Follow, buckets: S3Client) -> 
     assert listed["LastModified"] == one.modified_at
 
 
-def test_generated_objects_are_listed_by_the_thousand(follow: Follow, buckets: S3Client) -> None:
+def test_generated_objects_are_listed_in_pages_of_a_thousand(
+    follow: Follow, buckets: S3Client
+) -> None:
     follow(Script(buckets=(Bucket(generated=10_000_000),)))
     page = buckets.list_objects_v2(Bucket="scripted", StartAfter="data/009998999.json")
     assert page["KeyCount"] == 1000
@@ -69,7 +69,7 @@ def test_generated_objects_are_listed_by_the_thousand(follow: Follow, buckets: S
     assert [one["Key"] for one in second["Contents"]] == [f"data/{i:09d}.json" for i in (3, 4, 5)]
 
 
-def test_what_cannot_be_read_is_refused(follow: Follow, buckets: S3Client) -> None:
+def test_unreadable_requests_are_refused(follow: Follow, buckets: S3Client) -> None:
     denied = Rule(
         operation=Operation.LIST_OBJECTS, resource="denied", reply=Reply(error="AccessDenied")
     )
@@ -96,7 +96,7 @@ def test_no_bucket_notifies(follow: Follow, buckets: S3Client) -> None:
     assert set(settings) == {"ResponseMetadata"}
 
 
-def test_a_listing_fails_at_the_page_the_script_says(follow: Follow, buckets: S3Client) -> None:
+def test_a_listing_fails_at_the_scripted_page(follow: Follow, buckets: S3Client) -> None:
     rules = (
         Rule(
             operation=Operation.LIST_OBJECTS,
@@ -113,11 +113,11 @@ def test_a_listing_fails_at_the_page_the_script_says(follow: Follow, buckets: S3
     first = buckets.list_objects_v2(Bucket="scripted")
     with pytest.raises(ClientError, match="SlowDown"):
         buckets.list_objects_v2(Bucket="scripted")
-    # botocore makes a status of its own of a page that ends too early.
+    # botocore reports its own status for a page that ends too early.
     with pytest.raises(ClientError, match="500"):
         buckets.list_objects_v2(Bucket="scripted")
     assert endpoint.stats().by_operation == {"list_objects": 3}
-    # A token outlives the objects: the source may change between two pages.
+    # A token outlives its objects: the source may change between two pages.
     follow(Script(buckets=(Bucket(generated=1_500),)))
     second = buckets.list_objects_v2(
         Bucket="scripted", ContinuationToken=first["NextContinuationToken"]

@@ -1,4 +1,4 @@
-"""The endpoint as a process: how it begins, is told and ends."""
+"""The endpoint as a process: how it starts, takes scripts and ends."""
 
 import os
 import signal
@@ -58,12 +58,12 @@ def test_a_bad_script_is_refused_and_the_old_one_stays(
     assert functions.invoke(FunctionName="scripted")["Payload"].read() == b'"old"'
 
 
-def test_unknown_observations_say_what_there_is(endpoint: ScriptedEndpoint) -> None:
+def test_an_unknown_observation_lists_the_known_ones(endpoint: ScriptedEndpoint) -> None:
     with pytest.raises(EndpointError, match="GET stats, items, calls; POST reset, script"):
         endpoint._ask("GET", "state")  # noqa: SLF001 - what a typing mistake would do
 
 
-def test_the_endpoint_ends_with_its_block_even_with_calls_in_flight() -> None:
+def test_the_endpoint_ends_with_its_block_despite_calls_in_flight() -> None:
     with scripted_endpoint(always(Reply(wire=Wire.HANG))) as endpoint:
         sock = raw_socket(endpoint)
         sock.sendall(raw_request(b"{}"))
@@ -84,7 +84,7 @@ with scripted_endpoint() as endpoint:
 """
 
 
-def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
+def test_the_endpoint_ends_when_its_parent_is_killed() -> None:
     parent = subprocess.Popen(  # noqa: S603 - fixed arguments
         [sys.executable, "-c", _PARENT],
         cwd=ROOT,
@@ -108,13 +108,13 @@ def test_the_endpoint_ends_with_a_parent_that_is_killed() -> None:
 
 def _is_alive(process_id: int) -> bool:
     try:
-        # Whoever adopted it may not have collected it.
+        # Its new parent may not have reaped it yet.
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def test_an_endpoint_that_does_not_start_says_why() -> None:
+def test_an_endpoint_that_does_not_start_shows_the_reason() -> None:
     with (
         pytest.raises(EndpointError, match="No such file"),
         scripted_endpoint(certificate=Path("nowhere.pem")),
@@ -122,8 +122,8 @@ def test_an_endpoint_that_does_not_start_says_why() -> None:
         pass
 
 
-def test_the_command_refuses_what_is_no_script() -> None:
-    told = subprocess.run(
+def test_the_command_refuses_a_bad_script() -> None:
+    done = subprocess.run(
         [sys.executable, "-m", "stack.endpoint"],
         cwd=ROOT,
         input=b'{"latency": -1}\n',
@@ -131,8 +131,8 @@ def test_the_command_refuses_what_is_no_script() -> None:
         check=False,
         timeout=GRACE_SECONDS,
     )
-    assert (told.returncode, told.stdout) == (2, b"")
-    assert b"latency" in told.stderr
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"latency" in done.stderr
 
 
 # TLS.
@@ -171,7 +171,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_all_of_it_over_tls(certificate: Path) -> None:
+def test_the_endpoint_works_over_tls(certificate: Path) -> None:
     rules = (
         Rule(calls=frozenset({2}), reply=Reply(wire=Wire.RST)),
         Rule(calls=frozenset({3}), reply=Reply(wire=Wire.FIN)),

@@ -1,4 +1,4 @@
-"""What travels over broken connections, and what is counted of it."""
+"""Broken connections: what clients see, and what the endpoint counts."""
 
 import re
 from contextlib import ExitStack, closing
@@ -28,7 +28,7 @@ from tests.integration.endpoint.clients import (
 )
 
 
-def test_a_client_sees_each_broken_wire_for_what_it_is(
+def test_a_client_sees_each_kind_of_broken_connection(
     follow: Follow, endpoint: ScriptedEndpoint
 ) -> None:
     functions = client("lambda", endpoint, IMPATIENT)
@@ -54,7 +54,7 @@ def test_a_client_sees_each_broken_wire_for_what_it_is(
     assert answer["Payload"].read() == b"0123456789"
 
 
-def test_a_run_whose_reply_is_lost_counts_as_executed(
+def test_a_call_whose_response_is_lost_counts_as_executed(
     follow: Follow, functions: LambdaClient
 ) -> None:
     lost = Rule(arrivals=frozenset({1}), reply=Reply(wire=Wire.FIN, runs=True))
@@ -66,7 +66,7 @@ def test_a_run_whose_reply_is_lost_counts_as_executed(
     assert [call.executed for call in endpoint.calls()] == [True, True]
 
 
-def test_fin_is_an_end_and_rst_an_error(follow: Follow) -> None:
+def test_fin_is_a_normal_end_and_rst_an_error(follow: Follow) -> None:
     endpoint = follow(always(Reply(wire=Wire.FIN)))
     with closing(raw_socket(endpoint)) as sock:
         sock.sendall(raw_request(b"{}"))
@@ -78,7 +78,7 @@ def test_fin_is_an_end_and_rst_an_error(follow: Follow) -> None:
             sock.recv(1)
 
 
-def test_a_cut_answer_promises_more_than_it_sends(follow: Follow) -> None:
+def test_a_truncated_response_announces_more_than_it_sends(follow: Follow) -> None:
     endpoint = follow(always(Reply(wire=Wire.CUT, body="0123456789")))
     with closing(raw_socket(endpoint)) as sock:
         sock.sendall(raw_request(b"{}"))
@@ -93,7 +93,7 @@ def test_a_cut_answer_promises_more_than_it_sends(follow: Follow) -> None:
     assert b"\r\n\r\n" not in text
 
 
-def test_pipelined_requests_are_answered_in_their_order(follow: Follow) -> None:
+def test_pipelined_requests_are_answered_in_order(follow: Follow) -> None:
     script = Script(
         latency=QUICK,
         rules=tuple(
@@ -106,10 +106,10 @@ def test_pipelined_requests_are_answered_in_their_order(follow: Follow) -> None:
         sock.sendall(raw_request(b"{}") * 3)
         received = read_until(sock, b"<3>")
         assert re.findall(rb"<\d>", received) == [b"<1>", b"<2>", b"<3>"]
-        # The same connection goes on.
+        # The same connection stays usable.
         sock.sendall(raw_request(b"{}"))
         read_until(sock, b"null")
-    assert endpoint.stats().connections == 2  # this one, and the one that asks
+    assert endpoint.stats().connections == 2  # this one, and the one that asks for the counts
 
 
 def test_a_slow_call_does_not_hold_up_another() -> None:
@@ -126,7 +126,7 @@ def test_a_slow_call_does_not_hold_up_another() -> None:
         assert endpoint.stats().in_flight == 1
 
 
-def test_a_function_runs_on_when_its_client_leaves() -> None:
+def test_a_function_continues_when_its_client_leaves() -> None:
     with scripted_endpoint(always(Reply(delay=3_600))) as endpoint:
         with closing(raw_socket(endpoint)) as sock:
             sock.sendall(raw_request(s3_event("a")))
@@ -137,7 +137,7 @@ def test_a_function_runs_on_when_its_client_leaves() -> None:
 # Calls at once.
 
 
-def test_the_most_in_flight_is_seen_and_the_excess_throttled() -> None:
+def test_the_maximum_in_flight_is_recorded_and_the_excess_throttled() -> None:
     gate = Rule(above_in_flight=3, reply=Reply(error="TooManyRequestsException"))
     with ExitStack() as open_now:
         script = Script(latency=3_600, rules=(gate,))
@@ -159,7 +159,7 @@ def test_the_most_in_flight_is_seen_and_the_excess_throttled() -> None:
         assert stats.by_operation == {}
 
 
-def test_calls_are_recorded_with_their_times(follow: Follow, functions: LambdaClient) -> None:
+def test_calls_are_recorded_with_times(follow: Follow, functions: LambdaClient) -> None:
     rules = (
         Rule(arrivals=frozenset({1}), reply=Reply(error="ServiceException")),
         Rule(arrivals=frozenset({2}), reply=Reply(delay=0.25)),
@@ -176,7 +176,7 @@ def test_calls_are_recorded_with_their_times(follow: Follow, functions: LambdaCl
     assert ran.arrived_at > refused.arrived_at
 
 
-def test_without_counting_items_bodies_are_not_looked_into(
+def test_bodies_are_not_parsed_if_items_are_not_counted(
     follow: Follow, functions: LambdaClient
 ) -> None:
     endpoint = follow(Script(latency=QUICK, count_items=False))
@@ -184,7 +184,7 @@ def test_without_counting_items_bodies_are_not_looked_into(
     functions.invoke(FunctionName="scripted", Payload=s3_event("a"))
     assert endpoint.items() == {}
     assert endpoint.stats().executions == 2
-    # A rule about keys looks all the same.
+    # A rule with keys parses them anyway.
     follow(
         Script(
             latency=QUICK,

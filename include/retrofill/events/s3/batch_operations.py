@@ -1,7 +1,7 @@
 """The request of S3 Batch Operations, in its schemas 1.0 and 2.0: one task per call."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from retrofill.aws.names import CARRIED_BY_LAMBDA
@@ -12,8 +12,7 @@ from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import url_encoded
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.shape import Encoder, EventShape, each
-from retrofill.events.synthetic import BASE64, UUID, Ids, letters, of_item
-from retrofill.events.template import HOLE
+from retrofill.events.synthetic import BASE64, UUID, letters, of_item
 from retrofill.model.delivery import Contract
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
@@ -24,18 +23,17 @@ MAX_ARGUMENT_CHARS = 1_024
 TASK_ID = letters(BASE64, 64)
 
 
-def task_1_0(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes a request of schema 1.0 with one item, in ASCII.
+def _schema_1_0(context: EventContext) -> Encoder:
+    """Return the encoder of schema 1.0.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-s3-batch.html
     """
-    return _request(
-        context, "1.0", "", f'"s3BucketArn":{json_string(S3Context.of(context).bucket_arn)}'
-    )
+    bucket_arn = S3Context.of(context).bucket_arn
+    return _encoder(context, "1.0", "", f'"s3BucketArn":{json_string(bucket_arn)}')
 
 
-def task_2_0(context: EventContext) -> Callable[[Item], str]:
-    """Return the function that writes a request of schema 2.0 with one item, in ASCII.
+def _schema_2_0(context: EventContext) -> Encoder:
+    """Return the encoder of schema 2.0.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 
@@ -46,37 +44,24 @@ def task_2_0(context: EventContext) -> Callable[[Item], str]:
         _check(context.arguments)
         text = json.dumps(dict(context.arguments), separators=(",", ":"))
         arguments = f',"userArguments":{text}'
-    return _request(
-        context, "2.0", arguments, f'"s3Bucket":{json_string(S3Context.of(context).bucket)}'
-    )
+    bucket = S3Context.of(context).bucket
+    return _encoder(context, "2.0", arguments, f'"s3Bucket":{json_string(bucket)}')
 
 
-def _request(
-    context: EventContext, schema: str, arguments: str, bucket: str
-) -> Callable[[Item], str]:
-    task_id_of = of_item(_task_ids(context))
-    template = (
-        f'{{"invocationSchemaVersion":"{schema}","invocationId":"{HOLE}"'
-        f',"job":{{"id":"{context.id(UUID, "job")}"{arguments}}}'
-        f',"tasks":[{{"taskId":"{HOLE}","s3Key":"{HOLE}","s3VersionId":{HOLE},{bucket}}}]}}'
-    )
-    begin, to_task, to_key, to_version, end = template.split(HOLE)
+def _encoder(context: EventContext, schema: str, arguments: str, bucket: str) -> Encoder:
+    task_id_of = of_item(context.ids(TASK_ID, "task"))
+    job = f'{{"id":"{context.id(UUID, "job")}"{arguments}}}'
 
     def request(item: Item) -> str:
         # One task per call, so that either echoed id shows that a response is for this call.
-        task_id = task_id_of(item)
-        version_id = unpack(item.content).version_id
-        version = json_string(version_id) if version_id else "null"
+        task_id, version = task_id_of(item), unpack(item.content).version_id
         return (
-            f"{begin}{task_id}{to_task}{task_id}{to_key}{url_encoded(item.key)}"
-            f"{to_version}{version}{end}"
+            f'{{"invocationSchemaVersion":"{schema}","invocationId":"{task_id}","job":{job}'
+            f',"tasks":[{{"taskId":"{task_id}","s3Key":"{url_encoded(item.key)}"'
+            f',"s3VersionId":{json_string(version) if version else "null"},{bucket}}}]}}'
         )
 
-    return request
-
-
-def _task_ids(context: EventContext) -> Ids:
-    return context.ids(TASK_ID, "task")
+    return Encoder(parts=each(request), identifier_in_event=task_id_of)
 
 
 def _check(arguments: Mapping[str, object]) -> None:
@@ -98,23 +83,11 @@ def _check(arguments: Mapping[str, object]) -> None:
         raise ConfigError(*problems)
 
 
-def _encoder_1_0(context: EventContext) -> Encoder:
-    return _encoder(context, task_1_0(context))
-
-
-def _encoder_2_0(context: EventContext) -> Encoder:
-    return _encoder(context, task_2_0(context))
-
-
-def _encoder(context: EventContext, write: Callable[[Item], str]) -> Encoder:
-    return Encoder(parts=each(write), identifier_in_event=of_item(_task_ids(context)))
-
-
 S3_BATCH_1_0 = EventShape(
     name="s3-batch-1.0",
     words="**s3-batch-…** the request of S3 Batch Operations",
     imitates="S3 Batch Operations",
-    encoder=_encoder_1_0,
+    encoder=_schema_1_0,
     forms=OBJECTS,
     carried_by=CARRIED_BY_LAMBDA,
     max_items=1,
@@ -127,7 +100,7 @@ S3_BATCH_1_0 = EventShape(
 S3_BATCH_2_0 = replace(
     S3_BATCH_1_0,
     name="s3-batch-2.0",
-    encoder=_encoder_2_0,
+    encoder=_schema_2_0,
     takes_arguments=True,
     arguments_allowed=f"up to {MAX_ARGUMENTS} texts",
 )

@@ -38,11 +38,11 @@ class Configuration:
 
     @property
     def sends_puts(self) -> bool:
-        """Whether it sends events for single-part uploads of the kind that our events name."""
+        """Whether it sends events for the type of single-part upload that our events name."""
         return self._kinds is None or _AS_WRITTEN in self._kinds
 
     def sends(self) -> Callable[[str, str], bool]:
-        """Return a check whether it sends an event for an object, by key and ETag."""
+        """Return the function that checks, by key and ETag, if an object gets an event."""
         prefix, suffix = self.prefix, self.suffix
         whole, in_parts = self._uploads
 
@@ -71,13 +71,13 @@ class Configuration:
 def notifying_ids(
     configurations: Sequence[Configuration],
 ) -> Callable[[Sequence[str], Sequence[str]], list[str]]:
-    """Return what gives, for keys and ETags of objects, the ids of their configurations.
+    """Return the function from keys and ETags of objects to the ids of their configurations.
 
-    An object for which none sends an event was listed when the configurations were different. It
+    If none sends an event for an object, the configurations were different when it was listed: it
     gets the id of the first.
     """
-    in_turn = sorted(configurations, key=lambda one: not one.sends_puts)
-    tests = [(one.sends(), one.id) for one in in_turn]
+    puts_first = sorted(configurations, key=lambda one: not one.sends_puts)
+    tests = [(one.sends(), one.id) for one in puts_first]
     otherwise = configurations[0].id
 
     def ids(keys: Sequence[str], etags: Sequence[str]) -> list[str]:

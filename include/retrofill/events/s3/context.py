@@ -1,4 +1,4 @@
-"""What the events of objects say about a run: bucket, account, and the services between."""
+"""The facts of a run in events of objects: bucket, account, and the services on the way."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -27,7 +27,7 @@ class S3Context:
     """The 12-digit account of the function, and so of the bucket."""
 
     owner_id: str
-    """The customer that owns the bucket: synthetic, made from the account."""
+    """The customer that owns the bucket: a synthetic id, made from the account."""
 
     configurations: tuple[Configuration, ...]
     """The bucket's notification configurations behind the live trigger; at least one."""

@@ -1,27 +1,23 @@
 """The EventBridge event "Object Created" of S3."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
-from retrofill.events.fields import (
-    all_sequencers,
-    json_string,
-    to_second,
-)
+from retrofill.events.fields import json_string, times_of, to_second
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import MULTIPART_MARK, REQUEST_ID, SOURCE_IP
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Sender
 from retrofill.events.shape import Encoder, EventShape, Parts
 from retrofill.events.synthetic import UUID, of_item
-from retrofill.events.template import HOLE, filled, records_of
+from retrofill.events.template import HOLE, filled
 from retrofill.model.items import Item, ItemColumns
 
 
 def objects_created(context: EventContext) -> Parts:
-    """Return the function that writes events of items, in ASCII; the key is not url-encoded.
+    """Return the function that writes events of items; the key is not URL-encoded.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
     """
@@ -49,7 +45,7 @@ def objects_created(context: EventContext) -> Parts:
             facts.sizes,
             list(map(json_string, facts.etags)),
             [f',"version-id":{json_string(one)}' if one else "" for one in facts.version_ids],
-            all_sequencers(facts.timestamps),
+            times_of(facts.timestamps)[1],
             request_ids(columns.identifiers),
             [
                 "CompleteMultipartUpload" if MULTIPART_MARK in etag else "PutObject"
@@ -60,12 +56,6 @@ def objects_created(context: EventContext) -> Parts:
     return parts
 
 
-def event_texts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
-    """Return the function that writes the event of each item."""
-    parts = objects_created(context)
-    return lambda items: records_of(parts(items), len(items))
-
-
 def _encoder(context: EventContext) -> Encoder:
     return Encoder(
         parts=objects_created(context), identifier_in_event=of_item(context.ids(UUID, "id"))
@@ -73,7 +63,7 @@ def _encoder(context: EventContext) -> Encoder:
 
 
 RULE = Sender(
-    texts=event_texts,
+    parts=objects_created,
     key_path=("detail", "object", "key"),
     synthetic=frozenset({"request-id", "requester", "sequencer", "source-ip-address"}),
     uploads={"reason": ("PutObject", "POST Object", "CopyObject")},

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
+from retrofill.events.fields import utf8
 from retrofill.events.synthetic import BASE64, CAPITALS, DIGITS, letters
 
 PRINCIPAL = "AIDARETROFILLREPLAYED"
@@ -17,7 +18,7 @@ REQUEST_ID = letters("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 16)
 HOST_ID = letters(BASE64, 64)
 """S3's id of the host that handled this request, as in ``x-amz-id-2``."""
 
-BUCKET_OWNER = letters(f"{CAPITALS}{DIGITS}", 13, before="A")
+BUCKET_OWNER = letters(f"{CAPITALS}{DIGITS}", 13, prefix="A")
 """The customer that owns the bucket."""
 
 MULTIPART_MARK = "-"
@@ -38,14 +39,14 @@ def form_encoded(key: str) -> str:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
-    data = _utf8(key)
+    data = utf8(key)
     # Half the time of a regular expression.
     return "".join(map(_form_byte, data)) if data.translate(None, _SAFE) else key
 
 
 def form_encoded_all(keys: Sequence[str]) -> Sequence[str]:
     """Return keys as :func:`form_encoded` does, each distinct byte in all of them at once."""
-    data = _utf8("\n".join(keys))
+    data = utf8("\n".join(keys))
     unsafe = set(data.translate(None, _SAFE_LINES))
     if not unsafe and data.count(b"\n") < len(keys):
         return keys
@@ -62,9 +63,5 @@ def url_encoded(key: str) -> str:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
     """
-    data = _utf8(key)
+    data = utf8(key)
     return "".join(map(_url_byte, data)) if data.translate(None, _SAFE) else key
-
-
-def _utf8(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from retrofill.events.context import EventContext
+from retrofill.events.shape import Parts
+from retrofill.events.template import records_of
 from retrofill.model.items import Item
 
 Writer = Callable[[Sequence[Item]], list[str]]
@@ -15,8 +17,14 @@ Writer = Callable[[Sequence[Item]], list[str]]
 class Sender:
     """The sender of a bucket's events, and what its events contain."""
 
-    texts: Callable[[EventContext], Writer]
-    """Compiles, for one run, what writes the event of each item as it is sent."""
+    parts: Callable[[EventContext], Parts]
+    """Compiles, for one run, what writes the parts of its records."""
+
+    head: str = ""
+    """The text before a record in an event."""
+
+    tail: str = ""
+    """The text after it."""
 
     subject: str = ""
     """The subject under which a topic publishes an event; empty: none."""
@@ -28,11 +36,17 @@ class Sender:
     """Returns a key as it is encoded there."""
 
     synthetic: frozenset[str]
-    """The fields of live events that a listing does not have: they are synthetic."""
+    """Fields of live events that a listing does not have: ours are synthetic."""
 
     uploads: Mapping[str, tuple[str, ...]]
-    """Ways to create an object in one part, in each field that names the way; we write the
-    first."""
+    """By field, the values that name a single-part upload; our events have the first."""
+
+    def texts(self, context: EventContext) -> Writer:
+        """Return the function that writes each item's event as it is sent."""
+        parts, head, tail = self.parts(context), self.head, self.tail
+        return lambda items: [
+            f"{head}{record}{tail}" for record in records_of(parts(items), len(items))
+        ]
 
 
 class Relay(Enum):

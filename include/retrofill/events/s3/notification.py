@@ -1,15 +1,11 @@
 """The S3 event notification: the record that S3 sends for a created object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from retrofill.aws.names import CARRIED_BY_LAMBDA
 from retrofill.aws.objects import unpack_all
 from retrofill.events.context import EventContext
-from retrofill.events.fields import (
-    json_insides,
-    json_string,
-    times_of,
-)
+from retrofill.events.fields import json_insides, json_string, times_of
 from retrofill.events.s3.configuration import notifying_ids
 from retrofill.events.s3.context import S3Context
 from retrofill.events.s3.fields import (
@@ -23,20 +19,20 @@ from retrofill.events.s3.fields import (
 )
 from retrofill.events.s3.form import OBJECTS
 from retrofill.events.s3.imitation import Imitation, Sender
-from retrofill.events.shape import Encoder, EventShape
+from retrofill.events.shape import Encoder, EventShape, Parts
 from retrofill.events.synthetic import of_item
-from retrofill.events.template import HOLE, filled, records_of
+from retrofill.events.template import HOLE, filled
 from retrofill.model.items import Item, ItemColumns
 
 EVENT_VERSION = "2.1"
-"""The structure that is written. AWS's later 2.x only add fields, which a listing does not have."""
+"""The version that is written. Later 2.x versions only add fields that a listing cannot provide."""
 
 HEAD = '{"Records":['
 TAIL = "]}"
 
 
-def notification_parts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
-    """Return the function that writes the parts of items' records, in ASCII.
+def notification_parts(context: EventContext) -> Parts:
+    """Return the function that writes the records of items.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """
@@ -93,14 +89,6 @@ def _versions(version_ids: Sequence[str]) -> list[str]:
     return [f',"versionId":{json_string(one)}' if one else "" for one in version_ids]
 
 
-def notification_texts(context: EventContext) -> Callable[[Sequence[Item]], list[str]]:
-    """Return the function that writes whole notifications, each with one item's record."""
-    parts = notification_parts(context)
-    return lambda items: [
-        f"{HEAD}{record}{TAIL}" for record in records_of(parts(items), len(items))
-    ]
-
-
 def _encoder(context: EventContext) -> Encoder:
     return Encoder(
         parts=notification_parts(context),
@@ -111,7 +99,9 @@ def _encoder(context: EventContext) -> Encoder:
 
 
 NOTIFICATION = Sender(
-    texts=notification_texts,
+    parts=notification_parts,
+    head=HEAD,
+    tail=TAIL,
     subject="Amazon S3 Notification",
     key_path=("Records", "s3", "object", "key"),
     spell=form_encoded,

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.events.s3.form import OBJECTS
-from retrofill.functions.aws_lambda.connect import open_client
-from retrofill.functions.aws_lambda.durable import DurableCalls
+from retrofill.functions.aws_lambda.client import open_client
 from retrofill.functions.aws_lambda.logs import log_link
 from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
@@ -71,18 +70,17 @@ def _find_delivery(
 
 def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
     session = asked.connections.aws(asked.aws_conn_id)
-    client = open_client(
+    return open_client(
         session.client("lambda"),
-        session.credentials(),
         verify=session.verify,
+        function_timeout_s=function.timeout_s,
+        credentials=session.credentials(),
         function_arn=function.name,
         qualifier=function.facts.get("qualifier", ""),
         tenant_id=params.tenant_id,
-        function_timeout_s=function.timeout_s,
-        tells_usage=asked.tells_usage,
+        executions=function.facts.get(EXECUTIONS, ""),
+        reports_usage=asked.reports_usage,
     )
-    names = function.facts.get(EXECUTIONS)
-    return DurableCalls(client, names) if names else client
 
 
 MAX_REQUEST_BYTES = 6_291_456
@@ -102,7 +100,8 @@ _TOPICS = f"{_LOOKED_UP}, with a topic on the way"
 _BUS = f"{_LOOKED_UP}, if the bucket sends to EventBridge"
 _RESERVE = "for `reserve_percent`, and for the account's limit that `approve` shows"
 _SWITCHED_OFF = (
-    "for `reserve_percent` and `approve`; without it, a function that is switched off shows late"
+    "for `reserve_percent` and `approve`; without it, only calls show that the function is"
+    " switched off"
 )
 
 KIND = FunctionKind(

@@ -39,8 +39,8 @@ ANSWER_TOO_LARGE = "Function.ResponseSizeTooLarge"
 """The error type of a function that succeeded, but whose response exceeds 6 MB."""
 
 UNFIT_ANSWER = "Runtime.MarshalError"
-"""The error type of a function whose return value is not JSON. A coroutine as a handler ends like
-this too, without any work done."""
+"""The error type of a function whose return value is not JSON. An async handler ends like this
+too, without having run."""
 
 _BY_TYPE: dict[str, Outcome] = {
     name: outcome
@@ -164,7 +164,7 @@ _UNLOADED = (
 HINTS = {
     TIMED_OUT: "the function ran into its own timeout: give it more time, or fewer items per call",
     OUT_OF_MEMORY: "the function ran out of memory: give it more, or fewer items per call",
-    UNFIT_ANSWER: "the function returned something that is not JSON, or a coroutine, never awaited",
+    UNFIT_ANSWER: "the function returned a value that is not JSON, such as a coroutine",
     **dict.fromkeys(
         (
             "Runtime.ImportModuleError",
@@ -177,15 +177,14 @@ HINTS = {
     ),
     **dict.fromkeys(
         ("AccessDenied", "AccessDeniedException"),
-        "AWS denied something to the function's own role: check whether its policies cover the"
-        " data that is there already",
+        "AWS denied the function's own role an action: check that its policies cover existing data",
     ),
 }
-"""Explanations of errors of functions that ran which no item causes."""
+"""Explanations of errors that no item causes, of functions that ran."""
 
 
 def classify(reply: Reply | NoReply) -> Ending:
-    """Return the outcome of a call; the same reply always gives the same.
+    """Return the outcome of a call. The same reply always has the same outcome.
 
     The name of an error decides, then the HTTP status. The function's own message never does.
     """
@@ -226,7 +225,7 @@ def _refused(reply: Reply) -> Ending:
 
 
 def _by_family(status: int) -> Outcome:
-    # Something accepted an odd 2xx; a 3xx or 4xx would be answered in the same way again.
+    # An odd 2xx means that something accepted the call; a 3xx or 4xx would come again.
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return Outcome.MISCONFIGURED
     return Outcome.UNKNOWN

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -34,12 +35,8 @@ def _function(text: str) -> str:
     return matching(_FUNCTION, text)
 
 
-def _qualifier(text: str) -> str:
-    return matching(_QUALIFIER, text)
-
-
-def _tenant(text: str) -> str:
-    return matching(_TENANT, text)
+_Qualifier = Annotated[Text, AfterValidator(partial(matching, _QUALIFIER))]
+_Tenant = Annotated[Text, AfterValidator(partial(matching, _TENANT))]
 
 
 class LambdaParams(FunctionParams):
@@ -54,7 +51,7 @@ class LambdaParams(FunctionParams):
         form={"maxLength": 256},
         examples=["resize-image"],
     )
-    qualifier: Annotated[Annotated[Text, AfterValidator(_qualifier)] | None, BLANK] = field(
+    qualifier: Annotated[_Qualifier | None, BLANK] = field(
         SECTION,
         "Version or alias",
         "The version or alias to call. If an alias changes to another version, the run stops."
@@ -66,7 +63,7 @@ class LambdaParams(FunctionParams):
         examples=["prod", "7"],
     )
 
-    tenant_id: Annotated[Annotated[Text, AfterValidator(_tenant)] | None, BLANK] = field(
+    tenant_id: Annotated[_Tenant | None, BLANK] = field(
         SECTION,
         "Tenant",
         "The tenant whose data this is, for a function with tenant isolation. All calls name it.",
@@ -108,14 +105,14 @@ class LambdaParams(FunctionParams):
 
     def contradictions(self, sound: Sound) -> Iterator[Problem]:
         """Find a qualifier that is given twice."""
-        if sound("function", "qualifier") and self.qualifier:
-            twice = self._parsed()["qualifier"]
-            if twice:
-                yield Problem(
-                    "qualifier",
-                    f"{quoted(self.qualifier)} is given, but function names {quoted(twice)};"
-                    " give only one",
-                )
+        if not (sound("function", "qualifier") and self.qualifier):
+            return
+        if twice := self._parsed()["qualifier"]:
+            yield Problem(
+                "qualifier",
+                f"{quoted(self.qualifier)} is given, but function names {quoted(twice)}; give only"
+                " one",
+            )
 
     def _of_tenant(self, name: str) -> str:
         return f"{name} for {self.tenant_id}" if self.tenant_id else name

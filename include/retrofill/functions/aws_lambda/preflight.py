@@ -58,9 +58,8 @@ def preflight(
     https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html.
 
     :param function: name, partial ARN or ARN, without a qualifier
-    :param qualifier: a version's number or an alias; None: none is used, which means
-        ``$LATEST``
-    :param tenant_id: the tenant that the calls are for; None: none is named
+    :param qualifier: a version's number or an alias; None: ``$LATEST``, without naming it
+    :param tenant_id: the tenant that the calls are for; None: the function has no tenants
     :raises ConfigError: there is no such function or version, it cannot become ready, may not be
         called, or needs a param that is not given; the message says what to do
     :raises FunctionUnavailable: Lambda did not answer, or is creating or updating the function; a
@@ -100,7 +99,7 @@ def preflight(
     if status != _NOTHING_RAN:
         raise ConfigError(
             f"aws_conn_id: its Lambda endpoint answered a dry run with {status} instead of"
-            f" {_NOTHING_RAN}, so it cannot be trusted with the real calls"
+            f" {_NOTHING_RAN}, so it may have run the function; use an endpoint with dry runs"
         )
     return pinned
 
@@ -139,15 +138,15 @@ def concurrency_ceiling(client: "LambdaClient", function: str, reserve_percent: 
     ceiling = limit * (100 - reserve_percent) // 100
     if not ceiling:
         raise ConfigError(
-            f"reserve_percent: with {reserve_percent} % of the {limit:,} concurrent executions"
-            f" {whose} reserved, none is left for the run; give less, or raise the limit"
+            f"reserve_percent: {reserve_percent} leaves the run none of the {limit:,} concurrent"
+            f" executions {whose}; give less, or raise the limit"
         )
     log.info(
-        "of the %d concurrent executions %s, %d %% are reserved for live traffic: the run has at"
-        " most %d calls in flight",
+        "%d %% of the %d concurrent executions %s stay free for live traffic: the run has at most"
+        " %d calls in flight",
+        reserve_percent,
         limit,
         whose,
-        reserve_percent,
         ceiling,
     )
     return ceiling
@@ -221,8 +220,8 @@ def _require_one_version(client: "LambdaClient", function: str, alias: str) -> N
             found = client.get_alias(FunctionName=function, Name=alias)
     except _DeniedError:
         log.warning(
-            "without lambda:GetAlias, nobody can see whether alias %s of %s shares its calls"
-            " between two versions; the run stops at the first response of another version",
+            "without lambda:GetAlias, it is unknown whether alias %s of %s shares its calls between"
+            " two versions; the run stops at the first response of another version",
             alias,
             function,
         )

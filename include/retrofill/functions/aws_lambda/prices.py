@@ -34,33 +34,12 @@ class _Prices(NamedTuple):
 _USUAL = _Prices(0.20, 0.0000166667, 0.0000133334)
 _MIDDLE_EAST = _Prices(0.25, 0.0000206667, 0.0000165334)
 _PRICES = {
-    **dict.fromkeys(
-        (
-            "ap-northeast-1",
-            "ap-northeast-2",
-            "ap-northeast-3",
-            "ap-south-1",
-            "ap-south-2",
-            "ap-southeast-1",
-            "ap-southeast-2",
-            "ap-southeast-3",
-            "ap-southeast-4",
-            "ca-central-1",
-            "ca-west-1",
-            "eu-central-1",
-            "eu-north-1",
-            "eu-south-2",
-            "eu-west-1",
-            "eu-west-2",
-            "eu-west-3",
-            "sa-east-1",
-            "us-east-1",
-            "us-east-2",
-            "us-west-1",
-            "us-west-2",
-        ),
-        _USUAL,
-    ),
+    **dict.fromkeys((
+        "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2",
+        "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4", "ca-central-1",
+        "ca-west-1", "eu-central-1", "eu-north-1", "eu-south-2", "eu-west-1", "eu-west-2",
+        "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+    ), _USUAL),
     "af-south-1": _Prices(0.27, 0.0000221, 0.00001768),
     "ap-east-1": _Prices(0.28, 0.00002292, 0.0000183),
     "eu-central-2": _Prices(0.22, 0.0000183334, None),
@@ -68,8 +47,8 @@ _PRICES = {
     "il-central-1": _Prices(0.21, 0.0000175, None),
     "me-central-1": _MIDDLE_EAST,
     "me-south-1": _MIDDLE_EAST,
-}
-"""By region. The prices of others, such as those of governments and of China, are unknown."""
+}  # fmt: skip
+"""By region. Prices in other regions, such as those of governments and of China, are unknown."""
 
 _MILLION = 1_000_000
 
@@ -103,11 +82,9 @@ def _listed(
 ) -> tuple[float | None, float | None]:
     """Return AWS's price of a request, and of a second with a GB of memory."""
     found = _PRICES.get(region)
+    # The steps of durable executions are billed, too, but are not counted here.
     if found is None or EXECUTIONS in facts:
-        return (
-            None,
-            None,
-        )  # steps of durable executions are billed, too, but are not counted here
-    per_gb_second = {X86: found.x86, ARM: found.arm}.get(architecture)
-    # A function on instances of its own is billed for these.
-    return found.per_million / _MILLION, None if facts.get(CAPACITY) else per_gb_second
+        return None, None
+    # A function on instances of its own is billed for those.
+    architectures = {} if facts.get(CAPACITY) else {X86: found.x86, ARM: found.arm}
+    return found.per_million / _MILLION, architectures.get(architecture)

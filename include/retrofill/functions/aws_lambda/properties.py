@@ -1,4 +1,4 @@
-"""Check what a function's configuration requires of calls, and refuse what is unknown."""
+"""Check what a function's configuration requires of calls, and refuse unknown requirements."""
 
 import logging
 import secrets
@@ -72,8 +72,8 @@ def require_callable(asked: str, found: Mapping[str, Any], tenant_id: str | None
         unknown.append(f"TenancyConfig.TenantIsolationMode {mode}")
     if unknown:
         raise ConfigError(
-            f"function: {asked!r} has {', '.join(unknown)}, and it is not known here whether that"
-            " changes how the function must be called; give a function without"
+            f"function: {asked!r} has {', '.join(unknown)}, and Retrofill does not know how that"
+            " changes its calls; give a function without it"
         )
     if mode and not tenant_id:
         raise ConfigError(

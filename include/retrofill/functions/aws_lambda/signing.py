@@ -1,35 +1,13 @@
 """Sign requests to Lambda with credentials that may be renewed during use."""
 
 import hashlib
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from awscrt.auth import AwsCredentialsProvider, AwsSigningConfig, aws_sign_request
 from awscrt.http import HttpRequest
 
-SERVICE = "lambda"
-
-
-class FrozenCredentials(Protocol):
-    """One key and its secret, as botocore's ``ReadOnlyCredentials``."""
-
-    @property
-    def access_key(self) -> str:
-        """The id of the key."""
-
-    @property
-    def secret_key(self) -> str:
-        """The key itself."""
-
-    @property
-    def token(self) -> str | None:
-        """The session that the key belongs to; None for a permanent key."""
-
-
-class Credentials(Protocol):
-    """The type that botocore's ``Session.get_credentials`` returns."""
-
-    def get_frozen_credentials(self) -> FrozenCredentials:
-        """Return the credentials that are valid now, after renewing them if need be."""
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
 
 
 class Signer:
@@ -39,10 +17,10 @@ class Signer:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html.
     """
 
-    def __init__(self, credentials: Credentials, region: str) -> None:
+    def __init__(self, credentials: "Credentials", region: str) -> None:
         self._credentials = credentials
         self._region = region
-        self._keys: tuple[str, str, str | None] | None = None
+        self._keys: tuple[str | None, str | None, str | None] | None = None
         self._provider: AwsCredentialsProvider | None = None
 
     def sign(self, request: HttpRequest, body: bytes) -> None:
@@ -59,7 +37,7 @@ class Signer:
         config = AwsSigningConfig(
             credentials_provider=self._provider,
             region=self._region,
-            service=SERVICE,
+            service="lambda",
             signed_body_value=hashlib.sha256(body).hexdigest(),
         )
         # With a static provider the work is done before this returns.

@@ -30,9 +30,9 @@ _MOST = 10**9
 
 
 def usage(reply: Reply) -> Usage:
-    """Return what a call used; if its log is missing or odd, only its duration.
+    """Return what a call used; only its duration if its log is missing or unreadable.
 
-    A function may print anything before Lambda's last line. So only the last report counts, and
+    A function may print anything before Lambda's last line, so only the last report counts, and
     only if it is for this request.
     """
     encoded = reply.headers.get("x-amz-log-result")

@@ -2,7 +2,7 @@
 
 from retrofill.functions.client import Client
 from retrofill.functions.http.access import Access, access
-from retrofill.functions.http.client import HttpFunction
+from retrofill.functions.http.client import http_client
 from retrofill.functions.http.logs import LOG_URL, log_link
 from retrofill.functions.http.outcomes import classify
 from retrofill.functions.http.params import HttpParams
@@ -46,7 +46,7 @@ def _resolve(params: HttpParams, asked: Asked) -> Pinned:
 
 
 def _open(params: HttpParams, function: Pinned, asked: Asked) -> Client:
-    return HttpFunction(
+    return http_client(
         _access(params, asked),
         method=params.http_method,
         deadline_s=function.timeout_s + DEADLINE_MARGIN_S,

@@ -4,7 +4,7 @@ import base64
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
 
@@ -19,43 +19,19 @@ from retrofill.model.errors import ConfigError
 
 AUTH = ("none", "basic", "bearer", "header", "google")
 
-_NOT_HEADERS = frozenset(
-    {
-        *("allow_redirects", "audience", "auth", "bearer", "cert", "check_response", "header"),
-        *(
-            "log_url",
-            "max_redirects",
-            "proxies",
-            "proxy",
-            "stream",
-            "timeout",
-            "trust_env",
-            "verify",
-        ),
-    }
-)
-"""What the extra of an Airflow HTTP connection may have in addition to headers."""
+_NOT_HEADERS = frozenset({
+    "allow_redirects", "audience", "auth", "bearer", "cert", "check_response", "header", "log_url",
+    "max_redirects", "proxies", "proxy", "stream", "timeout", "trust_env", "verify",
+})  # fmt: skip
+"""Settings in the extra of an Airflow HTTP connection; everything else in it is a header."""
 
 _TRUTH = {"true": True, "false": False}
 _SCHEMES = ("http", "https")
 _SECRET = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
-class IdentityToken(Protocol):
-    """Credentials with a token that is renewed when it has expired, as in google-auth."""
-
-    token: str | None
-
-    @property
-    def valid(self) -> bool:
-        """Whether there is a token that has not expired."""
-
-    def refresh(self, request: Any) -> None:
-        """Get another token."""
-
-
 class Access(NamedTuple):
-    """Everything that a request needs in addition to its payload."""
+    """Everything that a request needs apart from its payload."""
 
     endpoint: Endpoint
     url: str
@@ -75,8 +51,8 @@ class Access(NamedTuple):
 def access(connection: ConnectionFields, params: HttpParams) -> Access:
     """Return the access that a connection gives to a function.
 
-    The connection is read as in Airflow's HTTP provider: ``schema`` is the scheme, and whatever
-    ``extra`` contains apart from settings are headers. Format:
+    The connection is read as in Airflow's HTTP provider: ``schema`` is the scheme, and ``extra``
+    contains settings and headers. Format:
     https://airflow.apache.org/docs/apache-airflow-providers-http/stable/connections/http.html.
 
     :raises ConfigError: a field of the connection cannot be used; the message names it
@@ -140,8 +116,8 @@ def _texts(where: str, headers: Mapping[str, Any], auth: str) -> dict[str, str]:
         fits = isinstance(value, str) and _SECRET.fullmatch(value)
         if not (fits and re.fullmatch(NAME, name)):
             raise ConfigError(
-                f"{where} has {name!r} in its extra, which is not a header; give one-line ASCII"
-                " texts, and the settings in the docs"
+                f"{where} has {name!r} in its extra, which is neither a setting nor a header; give"
+                " headers as one line of ASCII each, and the settings as in the docs"
             )
         own_auth = name.lower() == "authorization" and not auth
         if name.lower() == auth or (is_ours(name) and not own_auth):
@@ -160,8 +136,7 @@ def _merged(extra: Mapping[str, str], asked: Mapping[str, Any], auth: str) -> li
     names = {name.lower() for name in asked}
     if auth in names:
         raise ConfigError(
-            f"http_headers: it has {auth!r}, the header with the connection's credentials;"
-            " remove it"
+            f"http_headers: {auth!r} is the header with the connection's credentials; remove it"
         )
     kept = {name: value for name, value in extra.items() if name.lower() not in names}
     return [*kept.items(), *((name, str(value)) for name, value in asked.items())]
@@ -170,7 +145,7 @@ def _merged(extra: Mapping[str, str], asked: Mapping[str, Any], auth: str) -> li
 def _auth(
     where: str, connection: ConnectionFields, url: str
 ) -> tuple[list[tuple[str, str]], Sign | None]:
-    """Return the headers with the credentials, or what adds them to each request."""
+    """Return the headers with the credentials, or the function that adds them to each request."""
     extra = connection.extra
     usual = "bearer" if extra.get("bearer") else "basic" if connection.login else "none"
     auth = extra.get("auth", usual)
@@ -202,7 +177,7 @@ def _auth(
 
 
 def _google(where: str, audience: str) -> Sign:
-    """Return what adds an identity token from Google to each request.
+    """Return the function that adds an identity token from Google to each request.
 
     Format: https://cloud.google.com/run/docs/authenticating/service-to-service.
 
@@ -217,13 +192,11 @@ def _google(where: str, audience: str) -> Sign:
             f"{where} has auth 'google', which needs google-auth ({error}); install"
             " apache-airflow-providers-google, or google-auth[requests]"
         ) from error
-    fetch: Callable[[str], IdentityToken] = id_token.fetch_id_token_credentials
+    fetch: Callable[[str], Any] = id_token.fetch_id_token_credentials
     try:
         credentials = fetch(audience)
     except GoogleAuthError as error:
-        raise ConfigError(
-            f"{where} has auth 'google', but there is no identity ({error})"
-        ) from error
+        raise ConfigError(f"{where} has auth 'google', but no identity ({error})") from error
 
     def sign(request: HttpRequest, body: bytes) -> None:
         del body

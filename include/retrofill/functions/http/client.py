@@ -1,44 +1,34 @@
-"""The data plane to an HTTP function. Each request names its work, so that it is done only once."""
+"""The data plane to an HTTP function. Requests have keys, so that servers can deduplicate them."""
 
 import hashlib
 import uuid
 
-from retrofill.functions.client import Payload
 from retrofill.functions.http.access import Access
 from retrofill.functions.transport.client import HttpClient
 
 
-class HttpFunction:
-    """Sends calls to one HTTP function; see :class:`retrofill.functions.client.Client`.
+def http_client(
+    access: Access, *, method: str, deadline_s: float, max_in_flight: int
+) -> HttpClient:
+    """Open the data plane to one HTTP function.
 
     :param method: POST, PUT or PATCH
     :raises ConfigError: proxy, certificates or a number cannot be used
     """
-
-    def __init__(
-        self, access: Access, *, method: str, deadline_s: float, max_in_flight: int
-    ) -> None:
-        self._transport = HttpClient(
-            access.endpoint,
-            method=method,
-            path=access.path,
-            headers=access.headers,
-            sign=access.sign,
-            deadline_s=deadline_s,
-            max_in_flight=max_in_flight,
-            verify=access.verify,
-            proxy_url=access.proxy_url,
-        )
-        self.completions = self._transport.completions
-
-    def send(self, tag: int, payload: Payload) -> None:
-        """Send one request without waiting. Exactly one completion with this tag follows."""
-        key = ("Idempotency-Key", idempotency_key(payload.job, payload.identifiers))
-        self._transport.send(tag, payload._replace(headers=(*payload.headers, key)))
-
-    def close(self) -> None:
-        """End everything. Open requests complete without a reply."""
-        self._transport.close()
+    return HttpClient(
+        access.endpoint,
+        method=method,
+        path=access.path,
+        headers=access.headers,
+        headers_of=lambda payload: [
+            ("Idempotency-Key", idempotency_key(payload.job, payload.identifiers))
+        ],
+        sign=access.sign,
+        deadline_s=deadline_s,
+        max_in_flight=max_in_flight,
+        verify=access.verify,
+        proxy_url=access.proxy_url,
+    )
 
 
 def idempotency_key(job: str, identifiers: bytes) -> str:

@@ -23,7 +23,7 @@ _BLANK = re.compile(r"\s")
 def template(where: str, text: Any) -> str:
     """Return the template in the extra of a connection.
 
-    :param where: the connection, for people
+    :param where: the field and the connection, for messages
     :raises ConfigError: it is not an address, or has no placeholder
     """
     if text == "":

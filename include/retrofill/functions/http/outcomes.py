@@ -56,11 +56,11 @@ _REQUEST_IDS = (
     "x-ms-request-id",
     "traceparent",
 )
-"""The headers in which servers name a request, the most usual first."""
+"""The headers in which servers name a request, most common first."""
 
 
 def classify(reply: Reply | NoReply) -> Ending:
-    """Return the outcome of a call; the same reply always gives the same.
+    """Return the outcome of a call. The same reply always has the same outcome.
 
     Every 2xx is a success. A 500 and most 4xx are errors of the function about its items. 401, 403,
     404 and the like would come for every call, so they stop the run. Redirects are not followed. If
@@ -82,8 +82,8 @@ def classify(reply: Reply | NoReply) -> Ending:
         outcome = Outcome.THROTTLED
     cause = ""
     if outcome is Outcome.FAILED:
-        by_itself = status != HTTPStatus.INTERNAL_SERVER_ERROR
-        cause = Cause.HANDLED if by_itself else Cause.UNHANDLED
+        crashed = status == HTTPStatus.INTERNAL_SERVER_ERROR
+        cause = Cause.UNHANDLED if crashed else Cause.HANDLED
     return Ending(
         outcome,
         f"Http.{status}",

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -22,24 +23,11 @@ LONGEST_TIMEOUT_S = 3_600
 
 NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VISIBLE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
-_OURS = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "idempotency-key",
-        "transfer-encoding",
-        "user-agent",
-    }
-)
+_OURS = frozenset({
+    "authorization", "connection", "content-length", "content-type", "expect", "host",
+    "idempotency-key", "transfer-encoding", "user-agent",
+})  # fmt: skip
 _LONGEST_PAIRS = 8_000
-
-
-def _method(text: str) -> str:
-    return one_of(METHODS, text)
 
 
 def _path(text: str) -> str:
@@ -106,7 +94,9 @@ class HttpParams(FunctionParams):
         examples=["/resize"],
     )
     http_method: Annotated[
-        str, AfterValidator(_method), WithJsonSchema({"type": "string", "enum": list(METHODS)})
+        str,
+        AfterValidator(partial(one_of, METHODS)),
+        WithJsonSchema({"type": "string", "enum": list(METHODS)}),
     ] = field(
         SECTION,
         "Method",
@@ -114,7 +104,8 @@ class HttpParams(FunctionParams):
         default="POST",
     )
     http_headers: Annotated[
-        dict[str, JsonValue] | None, AfterValidator(lambda given: given and _headers(given))
+        dict[str, JsonValue] | None,
+        AfterValidator(lambda given: given and require_headers(_short(given))),
     ] = field(
         SECTION,
         "Headers",
@@ -146,7 +137,3 @@ class HttpParams(FunctionParams):
     def label(self) -> str:
         """Return the connection and the path within it."""
         return f"{self.http_conn_id}{self.http_path or ''}"
-
-
-def _headers(given: dict[str, Any]) -> dict[str, str]:
-    return require_headers(_short(given))

@@ -1,7 +1,7 @@
 """Send requests to one HTTP endpoint, each as one exchange, without waiting for responses.
 
-It is based on awscrt, AWS's C client. A connection carries one request at a time. Connections are
-kept, and opened as needed. Nothing here retries: the sender counts every request.
+It uses awscrt, AWS's C client. A connection carries one request at a time. Connections are kept,
+and opened as needed. Nothing here retries: the sender counts every request.
 """
 
 import io
@@ -13,19 +13,11 @@ from functools import partial
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 from awscrt.http import HttpClientConnection, HttpHeaders, HttpRequest
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 
 from retrofill.functions.client import NoReply, Payload, Reply
-from retrofill.functions.transport.endpoint import (
-    Endpoint,
-    proxy_options,
-    socket_options,
-    tls_options,
-)
+from retrofill.functions.transport.endpoint import Endpoint, connector
 from retrofill.functions.transport.exchange import Exchange, in_a_line
 from retrofill.model.errors import ConfigError
 
@@ -54,7 +46,7 @@ _LOOK_S = 1.0
 
 
 class HttpClient:
-    """Sends requests to one endpoint and puts what comes back on a queue.
+    """Sends requests to one endpoint, and queues their completions.
 
     Create it in the process that uses it: its threads do not survive a fork. One thread sends; any
     thread may read :attr:`completions`.
@@ -62,13 +54,13 @@ class HttpClient:
     :param endpoint: where requests go
     :param path: path and query of every request, percent-encoded
     :param headers: header fields of every request, in addition to host, content type and length
+    :param headers_of: returns further header fields of a request, from its payload
     :param sign: called with each request before it is sent; None: nothing to add
     :param deadline_s: seconds from :meth:`send` to the last byte of the response, after which the
         call is abandoned and its connection closed; more than the function's timeout
     :param max_in_flight: the most requests at once, which is the most connections
-    :param verify: True: TLS by the system's certificates; a path: by that PEM file or directory;
-        False: the server's certificate is not checked
-    :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
+    :param verify: see :func:`.endpoint.connector`
+    :param proxy_url: see :func:`.endpoint.connector`
     :raises ConfigError: endpoint, proxy, certificates or a number cannot be used
     """
 
@@ -79,6 +71,7 @@ class HttpClient:
         path: str,
         headers: Sequence[tuple[str, str]] = (),
         method: str = "POST",
+        headers_of: Callable[[Payload], Sequence[tuple[str, str]]] = lambda _: (),
         sign: Sign | None = None,
         deadline_s: float,
         max_in_flight: int,
@@ -89,8 +82,8 @@ class HttpClient:
             raise ConfigError(f"deadline_s: {deadline_s} is not allowed; give seconds above 0")
         if max_in_flight < 1:
             raise ConfigError(f"max_in_flight: {max_in_flight} is not allowed; give 1 or more")
-        tls = tls_options(endpoint, verify=verify)
-        proxy = proxy_options(proxy_url, verify=verify)
+        connect, self._loops_ended = connector(endpoint, verify=verify, proxy_url=proxy_url)
+        self._new_connection: Callable[[], Future[HttpClientConnection]] | None = connect
 
         self.completions: SimpleQueue[Reply | NoReply] = SimpleQueue()
         """One :class:`Reply` or :class:`NoReply` for each :meth:`send`, in the order they end."""
@@ -98,6 +91,7 @@ class HttpClient:
         self._method = method
         self._path = path
         self._headers = [("Host", endpoint.authority), ("User-Agent", "retrofill"), *headers]
+        self._headers_of = headers_of
         self._sign = sign
         self._deadline_s = deadline_s
         self._max_in_flight = max_in_flight
@@ -109,32 +103,9 @@ class HttpClient:
         self._connecting: dict[object, float] = {}  # attempt -> when it began
         self._idle: deque[tuple[HttpClientConnection, float]] = deque()  # last used last
 
-        # One loop: because of Python's lock, a second one could not run in parallel.
-        loops = EventLoopGroup(1)
-        self._loops_ended = loops.shutdown_event
-        self._new_connection: partial[Future[HttpClientConnection]] | None = partial(
-            HttpClientConnection.new,
-            endpoint.host,
-            endpoint.port,
-            ClientBootstrap(loops, DefaultHostResolver(loops)),
-            socket_options(),
-            tls,
-            proxy,
-        )
         self._stop = Event()
         self._watcher = Thread(target=self._watch, name="retrofill-deadlines", daemon=True)
         self._watcher.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def send(self, tag: int, payload: Payload) -> None:
         """Send one request, and return at once.
@@ -152,6 +123,7 @@ class HttpClient:
                 *self._headers,
                 ("Content-Type", payload.content_type),
                 *payload.headers,
+                *self._headers_of(payload),
                 ("Content-Length", str(len(body))),
             ]
         )
@@ -195,7 +167,6 @@ class HttpClient:
             idle = [connection for connection, _ in self._idle]
             for collection in (self._open, self._waiting, self._connecting, self._idle):
                 collection.clear()
-            # awscrt's threads end once nothing refers to bootstrap and connections any more.
             self._new_connection = None
         self._stop.set()
         self._watcher.join()
@@ -206,7 +177,7 @@ class HttpClient:
         self._loops_ended.wait(CLOSE_S)
 
     def _pop_idle(self, now: float) -> HttpClientConnection | None:
-        """Return the connection that was used last, if it is still fresh. Call under the lock."""
+        """Return the connection that was used last, if it is fresh. Call under the lock."""
         while self._idle:
             connection, since = self._idle.pop()
             if connection.is_open() and now - since < IDLE_S:
@@ -285,7 +256,7 @@ class HttpClient:
         return True
 
     def _watch(self) -> None:
-        """Abandon what takes too long, until the client is closed."""
+        """Abandon exchanges that take too long, until the client is closed."""
         pause_s = 0.0
         while not self._stop.wait(pause_s):
             now = monotonic()
@@ -309,7 +280,7 @@ class HttpClient:
             del self._open[exchange]
             if exchange.connection is None:
                 self._waiting.remove(exchange)
-            yield exchange, f"no whole answer within {self._deadline_s:g} s"
+            yield exchange, f"no complete response within {self._deadline_s:g} s"
 
     def _unconnected(self, now: float) -> Iterable[tuple[Exchange, str]]:
         """Drop slow attempts to connect, with their exchanges. Call under the lock."""
@@ -323,7 +294,7 @@ class HttpClient:
                 yield exchange, f"no connection within {CONNECT_S:g} s"
 
     def _give_up(self, exchange: Exchange, why: str) -> None:
-        """Complete an exchange that is no longer open; if it has a connection, it may have left."""
+        """Complete an exchange that is no longer open; with a connection, it may have been sent."""
         connection = exchange.connection
         if connection is not None:
             connection.close()

@@ -1,11 +1,23 @@
-"""The endpoint of calls and the way to it: address, TLS, proxy and sockets."""
+"""The endpoint of calls and connections to it: address, TLS, proxy and sockets."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from awscrt.http import HttpProxyAuthenticationType, HttpProxyOptions
-from awscrt.io import ClientTlsContext, SocketOptions, TlsConnectionOptions, TlsContextOptions
+from awscrt.http import HttpClientConnection, HttpProxyAuthenticationType, HttpProxyOptions
+from awscrt.io import (
+    ClientBootstrap,
+    ClientTlsContext,
+    DefaultHostResolver,
+    EventLoopGroup,
+    SocketOptions,
+    TlsConnectionOptions,
+    TlsContextOptions,
+)
 
 from retrofill.model.errors import ConfigError
 
@@ -13,8 +25,8 @@ CONNECT_TIMEOUT_S = 5
 """Seconds for the TCP handshake."""
 
 KEEP_ALIVE_IDLE_S = 60
-"""Seconds of silence before TCP probes the peer. AWS's NAT gateways and load balancers forget a
-flow after 350 silent seconds; a function may be silent for longer."""
+"""Seconds of silence before TCP probes the peer. AWS's NAT gateways and load balancers drop a
+connection after 350 s of silence; a function may be silent for longer."""
 
 KEEP_ALIVE_INTERVAL_S = 15
 KEEP_ALIVE_PROBES = 4
@@ -46,8 +58,8 @@ class Endpoint(NamedTuple):
         parts = _split(field, url)
         if parts.username is not None or parts.query or parts.fragment:
             raise ConfigError(
-                f"{field}: that of {parts.hostname} has a user, a query or a fragment;"
-                " give http[s]://host[:port][/path]"
+                f"{field}: the URL of {parts.hostname} has a user, a query or a fragment, which is"
+                " not allowed; give http[s]://host[:port][/path]"
             )
         host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
         bracketed = f"[{host}]" if ":" in host else host
@@ -61,22 +73,38 @@ class Endpoint(NamedTuple):
         )
 
 
-def tls_options(endpoint: Endpoint, *, verify: bool | str) -> TlsConnectionOptions | None:
-    """Return the TLS options for the endpoint; None for plain HTTP.
+def connector(
+    endpoint: Endpoint, *, verify: bool | str, proxy_url: str | None
+) -> tuple[Callable[[], Future[HttpClientConnection]], Event]:
+    """Return the function that opens connections to an endpoint.
 
-    :param verify: True: by the system's certificates; a path: by that PEM file or directory of
-        hashed certificates; False: not at all
-    :raises ConfigError: the certificates cannot be read
-    """
-    return _tls("endpoint_url", endpoint.host, verify=verify) if endpoint.secure else None
+    Its thread ends once nothing refers to the function and its connections any more. An event shows
+    that it has ended.
 
-
-def proxy_options(proxy_url: str | None, *, verify: bool | str) -> HttpProxyOptions | None:
-    """Return proxy options: a tunnel to an HTTPS endpoint, forwarding to an HTTP one.
-
+    :param verify: True: TLS by the system's certificates; a path: by that PEM file or directory of
+        hashed certificates; False: the server's certificate is not checked
     :param proxy_url: ``http[s]://[user:password@]host[:port]``; None: no proxy
     :raises ConfigError: it is not the URL of an HTTP proxy, or the certificates cannot be read
     """
+    tls = _tls("endpoint_url", endpoint.host, verify=verify) if endpoint.secure else None
+    proxy = _proxy_options(proxy_url, verify=verify)
+    # One loop: because of Python's lock, a second one could not run in parallel.
+    loops = EventLoopGroup(1)
+    bootstrap = ClientBootstrap(loops, DefaultHostResolver(loops))
+    connect = partial(
+        HttpClientConnection.new,
+        endpoint.host,
+        endpoint.port,
+        bootstrap,
+        _socket_options(),
+        tls,
+        proxy,
+    )
+    return connect, loops.shutdown_event
+
+
+def _proxy_options(proxy_url: str | None, *, verify: bool | str) -> HttpProxyOptions | None:
+    """Return proxy options: a tunnel to an HTTPS endpoint, forwarding to an HTTP one."""
     if proxy_url is None:
         return None
     parts = _split("proxy_url", proxy_url)
@@ -90,8 +118,7 @@ def proxy_options(proxy_url: str | None, *, verify: bool | str) -> HttpProxyOpti
     return options
 
 
-def socket_options() -> SocketOptions:
-    """Return the options of every socket: a bounded handshake, and keep-alive probes."""
+def _socket_options() -> SocketOptions:
     options = SocketOptions()
     options.connect_timeout_ms = CONNECT_TIMEOUT_S * 1_000
     options.keep_alive = True
@@ -107,7 +134,7 @@ def _split(field: str, url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # The error quotes what it takes for the port, which may be a part of a password.
+        # The error quotes the presumed port, which may be part of a password.
         raise ConfigError(
             f"{field}: it is not a URL, or its port is not valid; {allowed}"
         ) from None

@@ -48,12 +48,12 @@ class Exchange:
         headers: list[tuple[str, str]],
         **_: object,
     ) -> None:
-        """Take the head of the response."""
+        """Store the status and headers of the response."""
         self._status = status_code
         self._headers = headers
 
     def on_body(self, http_stream: HttpClientStream, chunk: bytes, **_: object) -> None:
-        """Take a piece of the response's body; if it is too long, end the connection."""
+        """Store a piece of the response's body; close the connection if it is too long."""
         self._size += len(chunk)
         if self._size <= MAX_REPLY_BYTES:
             self._chunks.append(chunk)

@@ -3,16 +3,9 @@
 from concurrent.futures import TimeoutError as TimedOut
 
 from awscrt.exceptions import AwsCrtError
-from awscrt.http import HttpClientConnection
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
 
 from retrofill.functions.transport.client import CONNECT_S
-from retrofill.functions.transport.endpoint import (
-    Endpoint,
-    proxy_options,
-    socket_options,
-    tls_options,
-)
+from retrofill.functions.transport.endpoint import Endpoint, connector
 from retrofill.functions.transport.exchange import in_a_line
 from retrofill.model.errors import ConfigError, FunctionUnavailable
 
@@ -28,17 +21,10 @@ def require_reachable(
     :raises ConfigError: TLS fails, or proxy or certificates cannot be used
     :raises FunctionUnavailable: there is no connection; a retry may succeed
     """
-    loops = EventLoopGroup(1)
     where = f"{endpoint.authority} cannot be reached"
+    connect, _ = connector(endpoint, verify=verify, proxy_url=proxy_url)
     try:
-        connection = HttpClientConnection.new(
-            endpoint.host,
-            endpoint.port,
-            ClientBootstrap(loops, DefaultHostResolver(loops)),
-            socket_options(),
-            tls_options(endpoint, verify=verify),
-            proxy_options(proxy_url, verify=verify),
-        ).result(CONNECT_S)
+        connection = connect().result(CONNECT_S)
     except TimedOut as error:
         raise FunctionUnavailable(f"{field}: {where} within {CONNECT_S:g} s") from error
     except AwsCrtError as error:

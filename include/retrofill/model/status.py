@@ -1,9 +1,9 @@
-"""How a run stands, in one word: from its status, its tasks and its DAG."""
+"""The status of a run as people see it: stored status, tasks and DAG in one word."""
 
 from enum import StrEnum
 
 
-class Standing(StrEnum):
+class Status(StrEnum):
     """The status of a run."""
 
     OPEN = "open"
@@ -20,34 +20,34 @@ class Standing(StrEnum):
     INCOMPLETE = "incomplete"
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The word for people."""
-        return "awaiting approval" if self is Standing.UNAPPROVED else self.value
+        return "awaiting approval" if self is Status.UNAPPROVED else self.value
 
 
-def standing_of(
-    status: str,
+def status_of(
+    stored: str,
     *,
     unapproved: bool,
     stopping: bool,
     paused: bool,
     active: bool,
     dag_paused: bool = False,
-) -> Standing:
-    """Return how a run stands.
+) -> Status:
+    """Return the status of a run.
 
-    :param status: as stored: open, complete or incomplete
+    :param stored: open, complete or incomplete
     :param active: whether a DAG run of it is active, or a task holds a batch of it
     :param dag_paused: whether Airflow starts no task of it, because its DAG is paused
     """
-    if status != "open":
-        return Standing(status)
+    if stored != "open":
+        return Status(stored)
     if not active:
-        return Standing.ABANDONED
+        return Status.ABANDONED
     if unapproved:
-        return Standing.UNAPPROVED
+        return Status.UNAPPROVED
     if dag_paused:
-        return Standing.WAITING
+        return Status.WAITING
     if stopping:
-        return Standing.STOPPING
-    return Standing.PAUSED if paused else Standing.OPEN
+        return Status.STOPPING
+    return Status.PAUSED if paused else Status.OPEN

@@ -1,4 +1,4 @@
-"""Invoke tasks that Airflow ends: by a signal, by an error of its own, by an execution timeout."""
+"""Invoke tasks that Airflow ends: by a signal, by an error, by an execution timeout."""
 
 import json
 import os
@@ -26,7 +26,7 @@ ITEMS = 2_000
 
 
 def by_airflow_s_handler(dsn: str, work: Callable[[], Any]) -> None:
-    """End the task as an Airflow does whose handler throws an error into the midst of it."""
+    """End the task like an Airflow whose signal handler raises an error in it."""
 
     def throw(_number: int, _frame: FrameType | None) -> None:
         raise AirflowTaskTerminated
@@ -54,10 +54,10 @@ def in_mid_run(dsn: str, number: signal.Signals) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def work_until_told(
+def work_until_ended(
     dsn: str, url: str, end: Callable[[str, Callable[[], Any]], None], answer: Any
 ) -> None:
-    """Be the process of an invoke task, and tell how it ended."""
+    """Be the process of an invoke task, and report how it ended."""
     extra = {"region_name": "us-east-1", "endpoint_url": url}
     aws = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
     os.environ |= {
@@ -81,13 +81,13 @@ def work_until_told(
     ("end", "grace_s"),
     [(by_airflow_s_handler, None), (by_execution_timeout, None), (by_execution_timeout, "0")],
 )
-def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
+def test_a_terminated_task_settles_returns_its_batch_and_is_retried(
     state_dsn: str,
     end: Callable[[str, Callable[[], Any]], None],
     grace_s: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without any grace its calls are given up at once, and the rest is the same."""
+    """Without a grace period its calls are given up at once; the rest is the same."""
     if grace_s is not None:
         monkeypatch.setenv("AIRFLOW__RETROFILL__GRACE_PERIOD", grace_s)
     with closing(connect(state_dsn)) as conn:
@@ -100,7 +100,7 @@ def test_its_calls_are_settled_its_batch_is_given_back_and_it_is_tried_again(
     script = Script(functions=(Function(name="f"),), latency=0.2, rules=(slow,))
     with scripted_endpoint(script) as endpoint:
         task = processes.Process(
-            target=work_until_told, args=(state_dsn, endpoint.url, end, answer)
+            target=work_until_ended, args=(state_dsn, endpoint.url, end, answer)
         )
         task.start()
         try:
