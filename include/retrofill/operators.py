@@ -14,7 +14,7 @@ from retrofill.config import RunConfig
 from retrofill.connections import task_state as open_state
 from retrofill.connections import wiring
 from retrofill.engine.progress import Invoked
-from retrofill.export import export_run
+from retrofill.export.report import export_run
 from retrofill.lineage import lineage_of
 from retrofill.metrics import sender
 from retrofill.model.errors import ConfigError, FunctionUnusable, Interrupted, RunIncomplete

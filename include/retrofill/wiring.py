@@ -16,10 +16,11 @@ from retrofill.aws.login import database_token
 from retrofill.config import RunConfig
 from retrofill.engine.first_calls import Fits, fit
 from retrofill.events import CompiledShape
-from retrofill.export import Destination, Store, open_store
+from retrofill.export.stores import Store, open_store
 from retrofill.functions.client import Client
 from retrofill.functions.kind import Asked, Capacity
 from retrofill.model.connections import STATE_CONN_ID, Connections
+from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError, StateError, StateNotConfigured, StateUnfit
 from retrofill.model.runs import Run, Window
 from retrofill.model.selection import Place

@@ -16,19 +16,15 @@ from psycopg2.extensions import connection
 from pyarrow import parquet
 from retrofill.config import params_for
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import (
-    ROOT,
-    Destination,
-    ReportRequest,
-    export_job,
-    export_run,
-    open_store,
-    report,
-)
+from retrofill.export import report
+from retrofill.export.report import export_job, export_run
+from retrofill.export.stores import ROOT, open_store
 from retrofill.faults import InjectedError, Point, armed, injected
 from retrofill.model.calls import Call, EndedCall, Quarantined, Settlement
+from retrofill.model.destination import Destination
 from retrofill.model.errors import ConfigError
 from retrofill.model.items import Item
+from retrofill.model.report_files import ReportRequest
 from retrofill.model.runs import SetRef, Window
 from retrofill.sources import SOURCES, Opening
 from retrofill.sources.s3.source import Filter, S3Source
@@ -192,7 +188,7 @@ def test_the_report_of_a_job_covers_all_its_runs(
     assert sum(of_run.counts.values()) == len(KEYS)
     assert sum(of_job.counts.values()) == len(KEYS) + 3
     assert manifest_of(of_job.manifest)["Run"] is None
-    with pytest.raises(ConfigError, match="job: 'other' has no known run"):
+    with pytest.raises(ConfigError, match="job: 'other' has no known run; see retrofill jobs"):
         export_job(conn, "other", ReportRequest(), *to(str(tmp_path)))
 
 
@@ -331,14 +327,16 @@ def test_an_unwritable_folder_is_reported_before_anything_is_done(
         return str(refused.value)
 
     monkeypatch.setenv(ROOT, "")
-    assert "unless RETROFILL_REPORTS in its environment" in refusal(str(tmp_path))
+    assert "to write there, set RETROFILL_REPORTS in its environment" in refusal(str(tmp_path))
     monkeypatch.setenv(ROOT, str(tmp_path / "reports"))
-    assert f"report_to: {tmp_path} is not in" in refusal(str(tmp_path))
+    assert f"report_to: {tmp_path} is not allowed; give a path in {tmp_path}/reports" in refusal(
+        str(tmp_path)
+    )
     (tmp_path / "reports").write_text("")
     assert "reports is not a directory that may be written to" in refusal(f"{tmp_path}/reports/x")
     assert "nothing can be written to s3://there-is-none (" in refusal("s3://there-is-none/x")
-    assert "smart_open knows no store none:// here" in refusal("none://a/b")
-    assert "smart_open knows no store http:// here" in refusal("http://a/b")
+    assert "none:// is not supported by smart_open here" in refusal("none://a/b")
+    assert "http:// is not supported by smart_open here" in refusal("http://a/b")
 
 
 @pytest.mark.parametrize(

@@ -151,15 +151,15 @@ def test_problems_are_reported_as_problem_documents(rest: Rest, conn: Connection
     assert problem_of("GET", "/runs/9", 404)["detail"] == "there is no run 9"
     assert problem_of("GET", "/jobs/9", 404)["detail"] == "there is no job 9"
     assert problem_of("GET", "/runs?limit=0", 422)["errors"] == [
-        {"field": "limit", "detail": "'0'; allowed is greater than or equal to 1"}
+        {"field": "limit", "detail": "'0' is not allowed; it must be greater than or equal to 1"}
     ]
     assert problem_of("GET", "/runs/first", 422)["errors"][0]["field"] == "run_id"
     wrong = {"max_concurrency": 0, "speed": 1}
     problem = problem_of("PATCH", "/runs/1/limits", 422, json=wrong)
     assert [error["field"] for error in problem["errors"]] == ["max_concurrency", "speed"]
     assert problem["detail"].splitlines() == [
-        "max_concurrency: 0; allowed is greater than or equal to 1",
-        "speed: 1; there is no such field",
+        "max_concurrency: 0 is not allowed; it must be greater than or equal to 1",
+        "speed: there is no such field",
     ]
     causes = {"max_calls": 9, "max_percent_by_cause": {"tired": 5}}
     problem = problem_of("PATCH", "/runs/1/limits", 422, json=causes)
@@ -316,9 +316,13 @@ def test_failures_are_listed_and_counted(rest: Rest, conn: Connection) -> None:
             "after",
             "'yesterday' is not allowed; give a date and time with its zone",
         ),
-        ({"place": "elsewhere"}, "place", "'elsewhere'; allowed is 'quarantine' or 'successes'"),
+        (
+            {"place": "elsewhere"},
+            "place",
+            "'elsewhere' is not allowed; it must be 'quarantine' or 'successes'",
+        ),
         ({"error": "e" * 201}, "error", "'eee"),
-        ({"eror": "x"}, "eror", "'x'; there is no such field"),
+        ({"eror": "x"}, "eror", "there is no such field"),
         ({"place": "successes"}, "redrive", "'successes' needs redrive_key"),
         ({"error": "Other"}, "redrive", "no item matches any more (quarantine: error Other)"),
         ({"note": " "}, "note", "it is empty; give the reason for the redrive in one line"),

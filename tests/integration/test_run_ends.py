@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from psycopg2.extensions import connection
 from retrofill.environment import EnvironmentConnections
-from retrofill.export import Destination, ReportRequest, export_run, open_store
+from retrofill.export.report import export_run
+from retrofill.export.stores import open_store
 from retrofill.model.calls import Settlement
+from retrofill.model.destination import Destination
 from retrofill.model.errors import RetrofillError, RunIncomplete, SourceError
 from retrofill.model.report import Report
+from retrofill.model.report_files import ReportRequest
 from retrofill.model.runs import SetRef
 from retrofill.pipeline import close_run as closing_run
 from retrofill.pipeline.close_run import close_run, conclude

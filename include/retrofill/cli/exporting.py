@@ -50,7 +50,8 @@ def export(
     They get a new folder, with a manifest.json that is written last.
     """
     # These take a second to import: clients of stores, and Parquet.
-    from retrofill.export import export_job, export_run, open_store  # noqa: PLC0415
+    from retrofill.export.report import export_job, export_run  # noqa: PLC0415
+    from retrofill.export.stores import open_store  # noqa: PLC0415
 
     if (run is None) == (job is None):
         raise ConfigError(f"run: {run}, job: {quoted(job)}; give one of them")

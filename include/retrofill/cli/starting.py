@@ -189,7 +189,7 @@ def _await_plan(airflow: Airflow, conn: Connection, begun: DagRun, run_id: int) 
 
 
 def _answer(run_id: int, option: str, wanted: ApprovalStatus) -> None:
-    """Answer the plan of a run, until the run has taken the answer.
+    """ApprovalStatus the plan of a run, until the run has taken the answer.
 
     Airflow may ignore an answer that comes right after the question, while the process that asked
     is still ending, and asks again.

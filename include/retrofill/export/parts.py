@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple
 
 from retrofill.model.report_files import DETAILS, ReportedItem, ReportForm
 
@@ -37,16 +37,6 @@ class Digested(io.RawIOBase):
         self.md5.update(chunk)
         self.bytes += len(chunk)
         return len(chunk)
-
-
-class Part(Protocol):
-    """A part that is being written."""
-
-    def write(self, items: Sequence[ReportedItem]) -> None:
-        """Write items."""
-
-    def end(self) -> None:
-        """Write the end of the file."""
 
 
 class Table(NamedTuple):

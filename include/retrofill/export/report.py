@@ -5,10 +5,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrofill.config import RunConfig
-from retrofill.export.parts import CsvPart, Digested, Part, Table
+from retrofill.export.parts import CsvPart, Digested, Table
 from retrofill.export.stores import Store
 from retrofill.faults import Point, reach
 from retrofill.model.destination import Destination
@@ -17,6 +17,9 @@ from retrofill.model.report_files import PARQUET_FORMAT, ReportedItem, ReportReq
 from retrofill.model.runs import Run
 from retrofill.state import exports, runs
 from retrofill.state.connection import Connection
+
+if TYPE_CHECKING:
+    from retrofill.export.parquet_part import ParquetPart
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +151,7 @@ def _write_part(
     }
 
 
-def _begin(file: Destination, digested: Digested, table: Table) -> Part:
+def _begin(file: Destination, digested: Digested, table: Table) -> "CsvPart | ParquetPart":
     if file.path.endswith(".csv"):
         return CsvPart(digested, table)
     # Otherwise every task would load pyarrow, usually for nothing.

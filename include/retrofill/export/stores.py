@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TypeAlias
 
 from retrofill.aws.store import SCHEMES, ObjectStore
 from retrofill.model.connections import Connections
@@ -14,28 +14,10 @@ from retrofill.model.errors import ConfigError, NotWritten
 PARAM = "report_to"
 
 ROOT = "RETROFILL_REPORTS"
-"""The variable that names the directory below which tasks may write files of their machine."""
+"""The environment variable with the directory below which tasks may write on their own disk."""
 
 _PROBE = "retrofill-may-write"
 _NO_STORES = frozenset({"", "file", "http", "https"})
-
-
-class Store(Protocol):
-    """A place where files can be written."""
-
-    def require_writable(self, folder: Destination) -> None:
-        """Check that files can be written to a folder.
-
-        :raises ConfigError: they cannot
-        :raises NotWritten: there was no response; a retry may succeed
-        """
-
-    def writing(self, file: Destination) -> AbstractContextManager[IO[bytes]]:
-        """Open a new file, which exists completely once the context ends.
-
-        :raises ConfigError: it cannot be written
-        :raises NotWritten: it could not be written; a retry may succeed
-        """
 
 
 class Disk:
@@ -51,14 +33,14 @@ class Disk:
         """Check whether the folder, or its closest existing parent, is writable."""
         path = Path(str(folder))
         if self._root is not None and not path.resolve().is_relative_to(self._root):
-            raise ConfigError(f"{PARAM}: {path} is not in {self._root}, where files may be written")
+            raise ConfigError(f"{PARAM}: {path} is not allowed; give a path in {self._root}")
         there = next(one for one in (path, *path.parents) if one.exists())
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise ConfigError(f"{PARAM}: {there} is not a directory that may be written to")
 
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
-        """Write next to the file's place, and move it there once it is complete."""
+        """Open a new file, which appears at its place once it is complete."""
         path = Path(str(file))
         self.require_writable(Destination("", "", str(path.parent)))
         unfinished = path.with_name(f"{path.name}.unfinished")
@@ -72,7 +54,7 @@ class Disk:
 
 
 class Remote:
-    """Any other store that smart_open knows here, with the credentials that it finds itself."""
+    """Any other store that smart_open supports here, with the credentials that it finds."""
 
     def require_writable(self, folder: Destination) -> None:
         """Write an empty file, which stays."""
@@ -81,11 +63,11 @@ class Remote:
 
     @contextmanager
     def writing(self, file: Destination) -> Iterator[IO[bytes]]:
-        """Write a file."""
+        """Open a new file."""
         import smart_open  # noqa: PLC0415  it takes a tenth of a second that few tasks need
 
         try:
-            # By its name it would compress files that end in .gz.
+            # Otherwise it compresses files whose names end in .gz.
             with smart_open.open(str(file), "wb", compression="disable") as opened:
                 yield opened
         except Exception as error:
@@ -93,13 +75,18 @@ class Remote:
             raise NotWritten(f"{PARAM}: {file} could not be written: {error}") from error
 
 
+Store: TypeAlias = Disk | Remote | ObjectStore
+"""Where files can be written. Each method raises ConfigError if they cannot be, and NotWritten if a
+retry may succeed."""
+
+
 def open_store(
     folder: Destination, connections: Connections, aws_conn_id: str, *, anywhere: bool = False
 ) -> Store:
-    """Return the store of a folder; nothing is written yet.
+    """Return the store of a folder; it writes nothing yet.
 
-    :param anywhere: whether files of this machine may be written wherever its user may
-    :raises ConfigError: the scheme is unknown, or this machine opens no directory
+    :param anywhere: whether to write anywhere on this machine's disk that its user may
+    :raises ConfigError: the scheme is unknown, or this machine allows no directory
     """
     if not folder.scheme:
         return Disk(None if anywhere else _root(folder))
@@ -110,7 +97,7 @@ def open_store(
     known = sorted(set(SUPPORTED_SCHEMES) - _NO_STORES - set(SCHEMES[1:]))
     if folder.scheme not in known:
         raise ConfigError(
-            f"{PARAM}: smart_open knows no store {folder.scheme}:// here; give a path, or one"
+            f"{PARAM}: {folder.scheme}:// is not supported by smart_open here; give a path, or one"
             f" of {', '.join(f'{scheme}://' for scheme in known)}"
         )
     return Remote()
@@ -120,7 +107,7 @@ def _root(folder: Destination) -> Path:
     root = Path(os.environ.get(ROOT, ""))
     if not root.is_absolute():
         raise ConfigError(
-            f"{PARAM}: {folder} is on the worker's own disk, where nothing may be written unless"
-            f" {ROOT} in its environment names a directory, as an absolute path"
+            f"{PARAM}: {folder} is on the worker's own disk; to write there, set {ROOT} in its"
+            " environment to the absolute path of a directory"
         )
     return root

@@ -140,5 +140,5 @@ def _sentence(details: ErrorDetails, lines: Lines) -> str:
         return lines.say(f"there is no such field; give one of {allowed}", name)
     if details["type"] == "missing":
         return lines.say("it is missing", name)
-    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "give")
+    message = details["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
     return lines.say(f"{reprlib.repr(details['input'])} is not allowed; {message}", name)

@@ -52,13 +52,11 @@ State = Annotated[Connection, Depends(state)]
 
 
 class JobAccess(NamedTuple):
-    """A job, and the user who may see it."""
+    """A job that the user may see."""
 
     job: KnownJob
     dag_ids: tuple[str, ...]
     """The DAGs whose DAG runs worked for it, the latest first."""
-
-    user: str
 
 
 def may(user: BaseUser, method: Method, dag_ids: Collection[str]) -> bool:
@@ -134,7 +132,7 @@ def job_access(user: GetUserDep, conn: State, job_id: int) -> JobAccess:
         )
     if job is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no job {job_id}")
-    return JobAccess(job, dag_ids, user.get_name())
+    return JobAccess(job, dag_ids)
 
 
 VisibleJob = Annotated[JobAccess, Depends(job_access)]
@@ -149,7 +147,6 @@ def require_own_page(request: Request) -> None:
     if not is_own(request.headers, base_url):
         raise HTTPException(
             status.HTTP_403_FORBIDDEN,
-            f"the request comes from another site than {base_url or 'an empty address'}, the"
-            " value of Airflow's setting [api] base_url; set it to the address at which you open"
-            " Airflow",
+            "the request comes from another site than Airflow's setting [api] base_url"
+            f" ({base_url or 'not set'}); set it to the address at which you open Airflow",
         )

@@ -81,17 +81,17 @@ def is_any_active(dag_id: str, dag_run_ids: Collection[str]) -> bool:
 
 
 def status_in_airflow(
-    state: str,
+    status: str,
     line: JobLine | RunLine,
     dag: DagFacts,
     active: Collection[tuple[str | None, str | None]],
 ) -> Status:
-    """Return the status of a run.
+    """Return how a run stands.
 
     :param active: the queued and running DAG runs, as pairs of their ids
     """
     return status_of(
-        state,
+        status,
         unapproved=line.approval == "waiting",
         stopping=line.stop_reason is not None,
         paused=bool(line.paused),

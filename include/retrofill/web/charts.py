@@ -18,7 +18,6 @@ MOST_LINES = 4
 
 _COLUMN_S = (5, 15, 60, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400)
 _REFUSED_FOR_LOAD = (Outcome.THROTTLED, Outcome.STARTING)
-_OTHERS = "others"
 
 
 class Line(NamedTuple):
@@ -40,7 +39,7 @@ class Chart(NamedTuple):
     key: str
     title: str
     unit: str
-    says: str
+    summary: str
     """The chart in a sentence."""
 
     lines: Sequence[Line]
@@ -103,9 +102,9 @@ def charts(slices: Sequence[Slice], age_s: float) -> list[Chart]:
             Line(name.replace("_", " "), style, " ".join(_moves(across, values, top)), values)
             for style, (name, values) in enumerate(lines.items())
         ]
-        says = "; ".join(_say(line, unit) for line in drawn)
+        summary = "; ".join(_say(line, unit) for line in drawn)
         until = across[-1].second + across[-1].seconds
-        return Chart(key, title, unit, says, drawn, top, [one.second for one in across], until)
+        return Chart(key, title, unit, summary, drawn, top, [one.second for one in across], until)
 
     def rate(count: Callable[[Slice], float]) -> list[float]:
         return [count(one) / one.seconds for one in across]
@@ -133,7 +132,7 @@ def charts(slices: Sequence[Slice], age_s: float) -> list[Chart]:
     shown = names if len(names) <= MOST_LINES else names[: MOST_LINES - 1]
     failures = {name: failing(name) for name in shown}
     if len(names) > len(shown):
-        failures[_OTHERS] = failing(*names[len(shown) :])
+        failures["others"] = failing(*names[len(shown) :])
     if failures:
         found.append(chart("failures", "Calls that failed", "a second", **failures))
     if refusals:

@@ -58,13 +58,16 @@ def show_item(
     job_id = access.job.job_id
     history = items.get_history(conn, job_id, key, str(identifier))
     run_ids = {call.run_id for call in history.calls}
+    in_place_by = history.placed and (history.placed.batch_id, history.placed.call_no)
     return respond(
         request,
         "item.html",
         job=access.job.job,
         job_id=job_id,
         history=history,
-        last_call=_last_call(history),
+        last_call=next(
+            (call for call in history.calls if (call.batch_id, call.call_no) == in_place_by), None
+        ),
         functions={run_id: runs.get_run(conn, run_id).function for run_id in run_ids},
         events=events_of(history),
         places=PLACES,
@@ -96,13 +99,3 @@ def events_of(history: ItemHistory) -> list[Event]:
         what = "processed" if placed.place == "results" else "quarantined"
         events.append(Event(placed.at, what, placed))
     return sorted(events, key=lambda event: event.at)
-
-
-def _last_call(history: ItemHistory) -> ItemCall | None:
-    """Return the call that put an item in its place; None: unknown, or deleted."""
-    placed = history.placed
-    if placed is None:
-        return None
-    wanted = (placed.batch_id, placed.call_no)
-    calls = (call for call in history.calls if (call.batch_id, call.call_no) == wanted)
-    return next(calls, None)

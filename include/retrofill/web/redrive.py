@@ -83,8 +83,8 @@ def start(
         raise HTTPException(status.HTTP_403_FORBIDDEN, message)
     if asked.items == 0:
         raise ConfigError(f"redrive: no item matches any more ({selection.text})")
-    dag_run_id = trigger(asked.dag_id, asked.params, access.user)
-    audit.record(access.user, asked.dag_id, dag_run_id, "redrive", f"{selection.text}: {note}")
+    dag_run_id = trigger(asked.dag_id, asked.params, user.get_name())
+    audit.record(user.get_name(), asked.dag_id, dag_run_id, "redrive", f"{selection.text}: {note}")
     return asked, dag_run_id
 
 

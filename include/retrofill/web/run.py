@@ -6,7 +6,7 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
-from fastapi import APIRouter, Depends, Form, Request, Response, status
+from fastapi import APIRouter, Depends, Form, HTTPException, Request, Response, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy import select
 
@@ -66,8 +66,8 @@ def change_run(
     """Pause, resume or stop an open run, or change one of its limits, and show it again."""
     ref = runs.find_set(conn, *dag_run)
     if ref is None:
-        title, code = _NO_RUN, status.HTTP_404_NOT_FOUND
-        return respond(request, "message.html", code=code, title=title, text="Nothing was changed.")
+        message = "this DAG run has no Retrofill run, so nothing was changed"
+        raise HTTPException(status.HTTP_404_NOT_FOUND, message)
     try:
         done = change(conn, ref.run_id, action, text, user.get_name())
     except ConfigError as error:

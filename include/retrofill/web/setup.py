@@ -23,23 +23,30 @@ router = APIRouter()
 @router.get("/setup", dependencies=[Depends(READ)])
 def show_setup(request: Request, user: GetUserDep) -> HTMLResponse:
     """Show what is missing, and how to begin."""
-    return _show(request, user)
+    return instead(request, user)
 
 
-def instead(request: Request, user: BaseUser, error: StateError) -> HTMLResponse:
+def instead(request: Request, user: BaseUser, error: StateError | None = None) -> HTMLResponse:
     """Show what is missing instead of a page that needs the state.
 
+    :param error: why the state could not be used just now; None: check the state
     :raises HTTPException: 403, the user may not see the runs of any DAG
     """
     require_reader(user)
-    return _show(request, user, error, code=status.HTTP_503_SERVICE_UNAVAILABLE)
+    setup, dags = setup_for(user, error)
+    return respond(
+        request,
+        "setup.html",
+        code=status.HTTP_503_SERVICE_UNAVAILABLE if error else status.HTTP_200_OK,
+        refresh_s=RARE_REFRESH_S,
+        setup=setup,
+        is_away=isinstance(error, StateUnavailable),
+        dags=dags,
+    )
 
 
 def setup_for(user: BaseUser, error: StateError | None = None) -> tuple[Setup, list[Dag]]:
-    """Return what is missing and Retrofill's DAGs, as far as a user may see them.
-
-    :param error: why the state could not be used just now; None: check the state
-    """
+    """Return what is missing and Retrofill's DAGs, as far as a user may see them."""
     dags = dags_for(user)
     manager = get_auth_manager()
     sees_errors = manager.is_authorized_view(access_view=AccessView.IMPORT_ERRORS, user=user)
@@ -57,18 +64,3 @@ def dags_for(user: BaseUser) -> list[Dag]:
     dags = our_dags()
     hidden = hidden_dags(user, [dag.dag_id for dag in dags])
     return [dag for dag in dags if dag.dag_id not in hidden]
-
-
-def _show(
-    request: Request, user: BaseUser, error: StateError | None = None, *, code: int = 200
-) -> HTMLResponse:
-    setup, dags = setup_for(user, error)
-    return respond(
-        request,
-        "setup.html",
-        code=code,
-        refresh_s=RARE_REFRESH_S,
-        setup=setup,
-        is_away=isinstance(error, StateUnavailable),
-        dags=dags,
-    )

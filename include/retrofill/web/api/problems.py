@@ -38,21 +38,19 @@ class Problem(BaseModel):
     )
 
 
-_DESCRIPTIONS = {
-    401: "You are not signed in to Airflow.",
-    403: "Airflow does not allow this, or the request comes from another site.",
-    404: "Nothing has this name or number.",
-    409: "The run is closed, so nothing was changed.",
-    422: "Something is wrong with the request; nothing was changed.",
-    503: "The state cannot be reached, or cannot be used as it is.",
-}
-
 RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    for code, description in _DESCRIPTIONS.items()
+    for code, description in {
+        401: "You are not signed in to Airflow.",
+        403: "Airflow does not allow this, or the request comes from another site.",
+        404: "Nothing has this name or number.",
+        409: "The run is closed, so nothing was changed.",
+        422: "Something is wrong with the request; nothing was changed.",
+        503: "The state cannot be reached, or cannot be used as it is.",
+    }.items()
 }
 """The error responses of every route, for the description."""
 
@@ -73,15 +71,11 @@ def _refused(_: Request, error: HTTPException) -> JSONResponse:
 
 
 def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-    return _mistaken(
-        [
-            Mistake(
-                field=".".join(map(str, one["loc"][1:])) or "body",
-                detail=f"{quoted(one['input'])}; {_allowed(one)}",
-            )
-            for one in error.errors()
-        ]
-    )
+    mistakes = [
+        Mistake(field=".".join(map(str, one["loc"][1:])) or "body", detail=_detail(one))
+        for one in error.errors()
+    ]
+    return _mistaken(mistakes)
 
 
 def _not_allowed(_: Request, error: ConfigError) -> JSONResponse:
@@ -117,10 +111,11 @@ def _problem(code: int, detail: str, mistakes: Sequence[Mistake] = ()) -> JSONRe
     return JSONResponse(problem.model_dump(), code, headers, media_type=MEDIA_TYPE)
 
 
-def _allowed(error: dict[str, Any]) -> str:
-    """Return what is allowed, in our words where pydantic's differ."""
+def _detail(error: dict[str, Any]) -> str:
+    """Return what is wrong with a field, in our words where pydantic's differ."""
     if error["type"] == "missing":
         return "it is missing"
     if error["type"] == "extra_forbidden":
         return "there is no such field"
-    return str(error["msg"]).replace("Input should be", "allowed is")
+    message = error["msg"].replace("Input should be", "it must be")
+    return f"{quoted(error['input'])} is not allowed; {message}"

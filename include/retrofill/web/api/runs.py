@@ -27,9 +27,7 @@ from retrofill.web.api.dependencies import (
 router = APIRouter(prefix="/runs", tags=["Runs"])
 
 _LONGEST_REASON = 1_000
-
-LARGEST_JOB_ID = 2**31 - 1
-"""The largest value of its column."""
+_LARGEST_JOB_ID = 2**31 - 1
 
 
 class Runs(NamedTuple):
@@ -40,10 +38,8 @@ class Runs(NamedTuple):
     """The value of ``before`` for the next page; null: there are no more runs."""
 
 
-class Reason(BaseModel):
+class Reason(BaseModel, extra="forbid"):
     """Why a run stops."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(
         default="", max_length=_LONGEST_REASON, description="Shown in the report and on the page."
@@ -74,7 +70,7 @@ def get_runs(
     conn: State,
     hidden: Hidden,
     job_id: Annotated[
-        int | None, Query(le=LARGEST_JOB_ID, description="Only runs of this job.")
+        int | None, Query(le=_LARGEST_JOB_ID, description="Only runs of this job.")
     ] = None,
     before: Annotated[int | None, Query(description="Only runs older than this one.")] = None,
     limit: Limit = LIMIT,
