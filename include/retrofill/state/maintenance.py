@@ -79,18 +79,7 @@ def delete_results(conn: Connection, job_id: int, *, days: int | None) -> int:
 
     :param days: None: all results, also of open runs
     """
-    deleted, after = 0, Position.of(None)
-    while True:
-        with transaction(conn) as cur:
-            read_in_order(cur)
-            place = {"item_key": after.key, "identifier": after.identifier}
-            asked = {"job_id": job_id, "days": days, "rows": ROWS}
-            cur.execute(_SQL["delete_results"], {**asked, **place})
-            page = find(cur, _Page)
-        if page is None:
-            return deleted
-        deleted += page.deleted
-        after = Position(page.item_key, page.identifier)
+    return _delete_items(conn, "delete_results", {"job_id": job_id, "days": days})
 
 
 def mark_forgotten(conn: Connection, job_id: int) -> None:
@@ -118,9 +107,8 @@ def delete_in_process(conn: Connection, job_id: int) -> int:
 
 def delete_quarantined(conn: Connection, job_id: int) -> int:
     """Delete a job's quarantined items and its redrive history; return the number of items."""
-    key = {"job_id": job_id, "rows": ROWS}
-    sum(_rows_of(conn, "delete_redriven", key))
-    return sum(_rows_of(conn, "delete_quarantined", key))
+    sum(_rows_of(conn, "delete_redriven", {"job_id": job_id, "rows": ROWS}))
+    return _delete_items(conn, "delete_quarantined", {"job_id": job_id})
 
 
 def delete_batches(conn: Connection, job_id: int) -> int:
@@ -140,6 +128,24 @@ def delete_runs(conn: Connection, job_id: int) -> int:
 def delete_job(conn: Connection, job_id: int) -> None:
     """Delete the row of a job whose other rows are deleted."""
     execute(conn, _SQL["delete_job"], job_id=job_id)
+
+
+def _delete_items(conn: Connection, statement: str, key: dict[str, Any]) -> int:
+    """Delete items in the order of their keys, each page from the end of the last one.
+
+    From the beginning, every page would read the dead rows of all earlier ones again.
+    """
+    deleted, after = 0, Position.of(None)
+    while True:
+        with transaction(conn) as cur:
+            read_in_order(cur)
+            place = {"item_key": after.key, "identifier": after.identifier}
+            cur.execute(_SQL[statement], {**key, **place, "rows": ROWS})
+            page = find(cur, _Page)
+        if page is None:
+            return deleted
+        deleted += page.deleted
+        after = Position(page.item_key, page.identifier)
 
 
 def _batches(conn: Connection, job_id: int, days: int | None) -> Iterator[list[int]]:

@@ -70,12 +70,17 @@ SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS ide
 FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_quarantined
--- Deletes a page of a job's quarantined items.
-DELETE FROM retrofill.quarantine
-WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM retrofill.quarantine
-    WHERE job_id = %(job_id)s ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
-))
+-- Deletes a page of a job's quarantined items, and returns where the page ends.
+WITH page AS (
+    SELECT ctid AS place, item_key, identifier FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s AND (item_key, identifier) > (%(item_key)s, %(identifier)s::uuid)
+    ORDER BY item_key, identifier LIMIT (SELECT %(rows)s)
+),
+gone AS (
+    DELETE FROM retrofill.quarantine WHERE ctid = ANY(ARRAY(SELECT place FROM page)) RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS deleted, item_key, identifier::text AS identifier
+FROM page ORDER BY item_key DESC, identifier DESC LIMIT 1
 
 -- name: delete_in_process
 -- Deletes a page of a job's items in process.
