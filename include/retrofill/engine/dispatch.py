@@ -106,7 +106,7 @@ class Dispatch:
         return self.unloaded > 0 and self._waiting_items <= self._most_waiting
 
     def next_due_in(self, now: float) -> float | None:
-        """Return the seconds until a call can be sent or added; None: there is none."""
+        """Return the seconds until a call can be sent or added; None: no call waits."""
         if self.due(now) or self._can_add:
             return 0.0
         return self._waiting[0][0] - now if self._waiting else None

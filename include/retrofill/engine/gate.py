@@ -108,7 +108,7 @@ class Gate:
         """Return the seconds until the next request, check or call, whichever is first.
 
         :param running: as for :meth:`room`
-        :param due_in: seconds until the next call can be sent; None: there is none
+        :param due_in: seconds until the next call can be sent; None: no call waits
         """
         until_ask = max(0.0, min(self._asks_at, self._looks_at) - now)
         if due_in is None or not self._places(running, now):

@@ -11,7 +11,7 @@ def hint_for(hints: Mapping[str, str], error_type: str, message: str) -> str:
 
     Clients wrap the errors of a service in their own, and name the original in the message.
 
-    :returns: empty if there is none
+    :returns: empty if no name matches
     """
     words = {error_type, *_NAME.findall(f"{error_type} {message}")}
     return next((hint for name, hint in hints.items() if name in words), "")

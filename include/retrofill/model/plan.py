@@ -205,7 +205,7 @@ class RunPlan(Stored):
             yield "after this set", self._after()
 
     def words_of_canary(self) -> Iterator[tuple[str, str]]:
-        """Yield the canary's findings as names and texts; nothing while there are none."""
+        """Yield the canary's findings as names and texts; nothing before the canary."""
         found = CanaryFindings.from_json_if_any(self.canary)
         if found is not None:
             yield from found.words()

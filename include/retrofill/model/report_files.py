@@ -36,7 +36,7 @@ class ReportedItem(NamedTuple):
     """The run that settled it or, if it is in process, listed it."""
 
     request_id: str | None
-    """The request id of the call that settled it; None: there is none, or it is not known."""
+    """The request id of the call that settled it; None: no call, or unknown."""
 
     function_version: str | None
     settled_at: datetime | None

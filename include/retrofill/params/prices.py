@@ -28,7 +28,7 @@ class PriceParams(Params):
     def over(self, published: Price | None) -> Price:
         """Return the price of a run.
 
-        :param published: the published price of the function; None: there is none
+        :param published: the published price of the function; None: not published
         """
         price = published or Price()
         words = [price.words] if price.words else []
