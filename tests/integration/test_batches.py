@@ -385,7 +385,7 @@ def test_a_commit_without_a_response_is_not_applied_twice(state_dsn: str, conn: 
 
         def lose_the_answer(point: Point) -> None:
             reached.append(point)
-            if point is Point.SETTLE_COMMITTED:
+            if reached == [Point.SETTLE_WRITTEN, Point.SETTLE_COMMITTED]:
                 raise StateUnavailable("the answer is lost")
 
         with injected(lose_the_answer):

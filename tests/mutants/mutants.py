@@ -522,11 +522,11 @@ MUTANTS = (
         test=APPROVALS + "test_an_approved_plan_stays_and_waiting_does_not_count_as_its_minutes",
     ),
     Mutant(
-        name="a plan that treats each batch as one portion",
+        name="a batch of several portions loaded as one",
         file="state/portions.py",
         old="    if is_one(batch.bytes):\n",
         new="    if batch.items:\n",
-        test="tests/integration/test_survey.py::test_calls_are_forecast_exactly",
+        test=PORTIONS + "test_the_memory_of_a_task_does_not_grow_with_the_batch",
     ),
     Mutant(
         name="a run that stops by max_calls although a call in flight may be refused",

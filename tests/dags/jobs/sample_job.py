@@ -1,4 +1,7 @@
-"""A DAG like that of a job file, for the bucket and function in the environment."""
+"""A DAG like that of a job file, for the bucket and function in the environment.
+
+Airflow parses only files that name airflow and DAG.
+"""
 
 import os
 
