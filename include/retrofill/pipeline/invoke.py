@@ -27,6 +27,7 @@ from retrofill.engine.slowest import Slowest
 from retrofill.events import CompiledShape
 from retrofill.faults import Point, reach
 from retrofill.functions.client import Client, NoReply, Reply
+from retrofill.model.amounts import counted
 from retrofill.model.calls import Call, EndedCall, Settlement
 from retrofill.model.errors import FunctionUnusable, Interrupted, LeaseLost, RunIncomplete
 from retrofill.model.runs import Run
@@ -287,9 +288,9 @@ class Invoker:
         self._troubles += 1
         if self._troubles <= LOGGED_TROUBLES:
             log.warning(
-                "call %d with %d items: %s, %s, request id %s",
+                "call %d with %s: %s, %s, request id %s",
                 record.number,
-                items,
+                counted(items, "item"),
                 record.outcome,
                 record.error_type,
                 record.request_id or "unknown",
