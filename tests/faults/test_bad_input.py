@@ -16,10 +16,6 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"items_per_cal": 5},
         ["items_per_cal: there is no such param; did you mean items_per_call?"],
     ),
-    "no time": (
-        {"modified_after": "yesterday"},
-        ["modified_after: 'yesterday' is not allowed; give"],
-    ),
     "name of a bucket": (
         {"bucket": "Bad!Bucket"},
         ["bucket: 'Bad!Bucket' is not allowed; give the bare name of a bucket"],
@@ -82,6 +78,8 @@ def _slug(name: str) -> str:
         ({"items_per_call": 0}, "items_per_call"),
         ({"event": "sqs"}, "event"),
         ({"bucket": None}, "bucket"),
+        # If rfc3339-validator is installed; otherwise open_run refuses it.
+        ({"modified_after": "yesterday"}, "modified_after"),
     ],
 )
 def test_a_wrong_type_is_refused_by_the_form(
