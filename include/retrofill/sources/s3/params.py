@@ -41,7 +41,7 @@ _NO_BUCKETS = {
 
 def _bucket(text: str) -> str:
     if text.startswith(_ADDRESS):
-        refuse("it is an address with another prefix than prefix; give the bare name")
+        refuse("it is an address with another prefix than prefix")
     if text.startswith(("arn:", "s3:")):
         refuse("it is more than the name")
     if "/" in text:
