@@ -22,9 +22,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "address of another prefix": (
         {"bucket": "s3://photos/in"},
-        [
-            "bucket: 's3://photos/in' is not allowed: it is an address with another prefix than prefix"
-        ],
+        ["bucket: 's3://photos/in' is not allowed: it is an address with another prefix"],
     ),
     "empty prefix": ({"prefix": ""}, ["prefix: it is empty, which means every object"]),
     "several at once": (
