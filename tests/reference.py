@@ -217,8 +217,7 @@ def _commands() -> Iterator[str]:
 
 
 def _rest() -> Iterator[str]:
-    # Airflow reads its settings when it is imported.
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp())
+    # They import Airflow, which reads its settings then; see main.
     from retrofill.web.api.app import PREFIX, api, description_of  # noqa: PLC0415
     from retrofill.web.api.docs import routes_of  # noqa: PLC0415
     from retrofill.web.api.problems import RESPONSES  # noqa: PLC0415
@@ -280,7 +279,13 @@ def outdated() -> list[str]:
 
 def main() -> int:
     """Write all pages, or with ``--check`` return 1 if one is outdated."""
-    if "--check" in sys.argv[1:]:
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.setdefault("AIRFLOW_HOME", home)
+        return _run(is_check="--check" in sys.argv[1:])
+
+
+def _run(*, is_check: bool) -> int:
+    if is_check:
         finds = outdated()
         sys.stdout.writelines(
             f"docs/reference/{one} is outdated: make reference\n" for one in finds
