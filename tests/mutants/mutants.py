@@ -67,7 +67,7 @@ MUTANTS = (
         '            " AND item_key BETWEEN %(first)s AND %(last)s", bounds\n'
         "        )\n"
         '        seen |= {bytes.fromhex(row[0].replace("-", "")) for row in cur}\n'
-        "    return seen, []\n",
+        '    return b"".join(seen), []\n',
         test=RACES + "test_an_item_that_moves_while_known_items_are_read_is_known",
     ),
     Mutant(

@@ -44,7 +44,7 @@ def identifiers_in(identifiers: bytes) -> Iterator[bytes]:
     )
 
 
-def take(pages: Sequence[Page], recent: bytes, known: set[bytes], room: int) -> Taken:
+def take(pages: Sequence[Page], recent: bytes, known: bytes, room: int) -> Taken:
     """Take items in the order of the listing until there is no room for a new one.
 
     If that happens within a page, its items before the cut are taken, and the cursor stays before
@@ -52,33 +52,46 @@ def take(pages: Sequence[Page], recent: bytes, known: set[bytes], room: int) -> 
     other counts, which have no position in it.
 
     :param recent: as left by earlier pages; these items are skipped
-    :param known: identifiers of known items, perhaps also of items on no page
+    :param known: concatenated identifiers of known items, perhaps also of items on no page
     :param room: the maximum number of new items
     """
     items = list(chain.from_iterable(page.items for page in pages))
+    identifiers = list(map(_identifier, items))
     before = set(identifiers_in(recent))
-    # Tens of thousands of items at once, mostly all known or all new: one pass in C decides.
-    listed_known = set(map(_identifier, items)) if known else known
-    new = {}
-    if not known or not listed_known <= known:
-        new = {item.identifier: item for item in items if item.identifier not in known}
-        listed_known = listed_known & known
+    new = _new_among(items, identifiers, known)
+    distinct = new.keys() if len(new) == len(items) else set(identifiers)
+    listed = len(distinct) - len(before & distinct)
     for identifier in new.keys() & before:
         del new[identifier]
     if len(new) <= room:
-        listed = len(new) + len(listed_known - before)
-        left = _recent_of(pages, before, still_ahead=map(_identifier, items[-1:]))
+        left = _recent_of(pages, before, still_ahead=identifiers[-1:])
         return Taken(new, listed, pages, left, is_cut=False)
     first_left = next(islice(new, room, None))
-    place = list(map(_identifier, items)).index(first_left)
+    place = identifiers.index(first_left)
     whole, begun = _cut(pages, first_left)
     return Taken(
         dict(islice(new.items(), room)),
-        len(set(map(_identifier, items[:place])) - before),
+        len(set(identifiers[:place]) - before),
         whole,
-        _recent_of(whole, before, still_ahead=map(_identifier, items[place:]), begun=begun),
+        _recent_of(whole, before, still_ahead=identifiers[place:], begun=begun),
         is_cut=True,
     )
+
+
+def _new_among(items: list[Item], identifiers: list[bytes], known: bytes) -> dict[bytes, Item]:
+    """Return the unknown items by identifier, in the order of the listing.
+
+    There are tens of thousands, mostly all new or all known, so a pass in C decides if it can.
+    """
+    if not known:
+        return dict(zip(identifiers, items, strict=True))
+    if known == b"".join(identifiers):  # what an earlier run listed, in the same order
+        return {}
+    known_ones = set(identifiers_in(known))
+    if known_ones.issuperset(identifiers):
+        return {}
+    both = zip(identifiers, items, strict=True)
+    return {identifier: item for identifier, item in both if identifier not in known_ones}
 
 
 def _recent_of(

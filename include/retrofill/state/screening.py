@@ -119,7 +119,7 @@ def get_partition(conn: Connection, run_id: int, part_no: int) -> PartitionState
 def known(conn: Connection, job_id: int, items: list[Item]) -> set[bytes]:
     """Return the identifiers of the items that the job knows, and perhaps of others."""
     with transaction(conn) as cur:
-        return _known(cur, job_id, 0, items)[0]
+        return set(identifiers_in(_known(cur, job_id, 0, items)[0]))
 
 
 def screen(
@@ -159,13 +159,14 @@ def screen(
             cur.execute(_SQL["mark_unordered"], {"job_id": partition.job_id})
         unordered = job.unordered or not ordered
         look_up = _found if unordered else _known
-        known_items, elsewhere = look_up(cur, partition.job_id, ref.run_id, items)
+        known_before, elsewhere = look_up(cur, partition.job_id, ref.run_id, items)
         selected = frozenset[bytes]()
         if redriven is not None:
-            listed = [item for item in items if item.identifier in known_items]
+            identifiers = set(identifiers_in(known_before))
+            listed = [item for item in items if item.identifier in identifiers]
             selected = find_selected(cur, partition.job_id, ref.run_id, redriven, listed)
-            known_items -= selected
-        taken = take(chunk.pages, bytes(room.recent), known_items, room.items)
+            known_before = b"".join(identifiers - selected)
+        taken = take(chunk.pages, bytes(room.recent), known_before, room.items)
         again = [taken.new.pop(one) for one in selected & taken.new.keys()]
         new, known = len(taken.new), taken.listed - len(taken.new)
         done = chunk.done and not taken.is_cut
@@ -211,9 +212,7 @@ def screen(
     return Screened(new, known, taken.is_cut)
 
 
-def _known(
-    cur: Cursor, job_id: int, run_id: int, items: list[Item]
-) -> tuple[set[bytes], list[Span]]:
+def _known(cur: Cursor, job_id: int, run_id: int, items: list[Item]) -> tuple[bytes, list[Span]]:
     """Return the known identifiers between the first and the last of the items' keys.
 
     They come as one value: as rows, each would wait for the thread that lists.
@@ -221,16 +220,14 @@ def _known(
     :returns: the identifiers, and the numbers of the items in process in another run
     """
     if not items:
-        return set(), []
+        return b"", []
     keys = [item.key for item in items]
     bounds = {"job_id": job_id, "run_id": run_id, "first": min(keys), "last": max(keys)}
     cur.execute(_SQL["list_known"], bounds)
     return _split(one(cur, _Known), items)
 
 
-def _found(
-    cur: Cursor, job_id: int, run_id: int, items: list[Item]
-) -> tuple[set[bytes], list[Span]]:
+def _found(cur: Cursor, job_id: int, run_id: int, items: list[Item]) -> tuple[bytes, list[Span]]:
     """Return the identifiers of the items that the job knows, each looked up by itself.
 
     :returns: as :func:`_known` does
@@ -243,19 +240,15 @@ def _found(
     return _split(one(cur, _Known), items)
 
 
-def _split(known: _Known, items: list[Item]) -> tuple[set[bytes], list[Span]]:
-    identifiers = set(identifiers_in(known.identifiers or b""))
-    if not known.elsewhere or not known.numbers:
-        return identifiers, []
-    # An item that is listed twice in a chunk is found twice.
-    elsewhere = set(identifiers_in(known.elsewhere))
-    numbers = struct.unpack(f">{len(known.numbers) // _NUMBER_BYTES}q", known.numbers)
-    listed = set(map(_identifier, items))
-    if not elsewhere <= listed:
-        of_listed = map(listed.__contains__, identifiers_in(known.elsewhere))
-        numbers = tuple(compress(numbers, of_listed))
-    rising = sorted(numbers if len(numbers) == len(elsewhere) else set(numbers))
-    return elsewhere | identifiers if identifiers else elsewhere, spans_of(rising)
+def _split(known: _Known, items: list[Item]) -> tuple[bytes, list[Span]]:
+    identifiers, elsewhere, numbers = (bytes(column or b"") for column in known)
+    seqs = struct.unpack(f">{len(numbers) // _NUMBER_BYTES}q", numbers)
+    if seqs and elsewhere != b"".join(map(_identifier, items)):
+        # Others are in the range, or an item is listed twice and so found twice.
+        listed = set(map(_identifier, items))
+        of_listed = map(listed.__contains__, identifiers_in(elsewhere))
+        seqs = tuple(set(compress(seqs, of_listed)))
+    return identifiers + elsewhere, spans_of(sorted(seqs))
 
 
 def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:

@@ -8,37 +8,31 @@ WHERE run_id = %(run_id)s AND part_no = %(part_no)s
 
 -- name: list_known
 -- The known identifiers in a range of keys; separately, those in process in another run.
-WITH waiting AS MATERIALIZED (
-    SELECT waiting.*
-    FROM retrofill.extent CROSS JOIN LATERAL (
+-- They mostly come in the order of the keys, like the listing, and are then compared at once.
+SELECT
+    string_agg(uuid_send(identifier), '') FILTER (WHERE NOT elsewhere) AS identifiers,
+    string_agg(uuid_send(identifier), '') FILTER (WHERE elsewhere) AS elsewhere,
+    string_agg(int8send(seq), '') FILTER (WHERE elsewhere) AS numbers
+FROM (
+    SELECT identifier, seq, waiting.run_id <> %(run_id)s AS elsewhere
+    FROM (
+        SELECT first_seq, last_seq FROM retrofill.extent
+        WHERE job_id = %(job_id)s AND first_key <= %(last)s AND last_key >= %(first)s
+        ORDER BY first_key
+    ) AS overlapping
+    CROSS JOIN LATERAL (
         SELECT identifier, seq, in_process.run_id FROM retrofill.in_process
         WHERE job_id = %(job_id)s AND seq BETWEEN first_seq AND last_seq
             AND item_key BETWEEN %(first)s AND %(last)s
         OFFSET 0
     ) AS waiting
-    WHERE extent.job_id = %(job_id)s
-        AND extent.first_key <= %(last)s AND extent.last_key >= %(first)s
-)
-SELECT
-    (
-        SELECT string_agg(uuid_send(identifier), '')
-        FROM (
-            SELECT identifier FROM waiting WHERE run_id = %(run_id)s
-            UNION ALL
-            SELECT identifier FROM retrofill.results
-            WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
-            UNION ALL
-            SELECT identifier FROM retrofill.quarantine
-            WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
-        ) AS known
-    ) AS identifiers,
-    elsewhere, numbers
-FROM (
-    SELECT
-        string_agg(uuid_send(identifier), '') AS elsewhere,
-        string_agg(int8send(seq), '') AS numbers
-    FROM waiting WHERE run_id <> %(run_id)s
-) AS others
+    UNION ALL
+    SELECT identifier, NULL, false FROM retrofill.results
+    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+    UNION ALL
+    SELECT identifier, NULL, false FROM retrofill.quarantine
+    WHERE job_id = %(job_id)s AND item_key BETWEEN %(first)s AND %(last)s
+) AS known
 
 -- name: find_known
 -- Which of the given items are known; separately, those in process in another run.
