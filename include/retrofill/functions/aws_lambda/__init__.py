@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from retrofill.aws.names import LAMBDA, LATEST
 from retrofill.events.s3.form import OBJECTS
-from retrofill.functions.aws_lambda.client import open_client
 from retrofill.functions.aws_lambda.logs import log_link
 from retrofill.functions.aws_lambda.outcomes import HINTS, classify
 from retrofill.functions.aws_lambda.params import LambdaParams
@@ -69,6 +68,9 @@ def _find_delivery(
 
 
 def _open(params: LambdaParams, function: Pinned, asked: Asked) -> Client:
+    # It takes a tenth of a second, which only tasks that call need.
+    from retrofill.functions.aws_lambda.client import open_client  # noqa: PLC0415
+
     session = asked.connections.aws(asked.aws_conn_id)
     return open_client(
         session.client("lambda"),
