@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from retrofill.model.errors import StateError
 
-from stack.endpoint import EndpointError
 from stack.settings import StackError
 
 
@@ -59,7 +58,7 @@ def exit_code(lines: Iterable[str]) -> int:
     try:
         for line in lines:
             print(line, flush=True)
-    except (FailedError, StackError, EndpointError, StateError) as error:
+    except (FailedError, StackError, StateError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

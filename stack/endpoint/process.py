@@ -13,12 +13,12 @@ import httpx
 from stack.endpoint.counts import Call, Counted, Stats
 from stack.endpoint.script import Script, render_script
 from stack.endpoint.server import OBSERVATION
-from stack.settings import REPOSITORY
+from stack.settings import REPOSITORY, StackError
 
 _REQUEST_S = 60.0
 
 
-class EndpointError(Exception):
+class EndpointError(StackError):
     """The endpoint did not start, or refused a request that observes or controls it."""
 
 
