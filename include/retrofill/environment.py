@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import boto3
-
-from retrofill.aws.session import BotoSession
-from retrofill.model.connections import ConnectionFields
+from retrofill.model.connections import AwsSession, ConnectionFields
 from retrofill.model.errors import ConfigError
 
 
@@ -47,13 +44,18 @@ class EnvironmentConnections:
                 f" {variable} as a URI or as a JSON object"
             ) from None
 
-    def aws(self, conn_id: str) -> BotoSession:
+    def aws(self, conn_id: str) -> AwsSession:
         """Open AWS with the keys, region and endpoint of a connection.
 
         boto3 finds values that the connection does not define, or all if there is no connection.
 
         :raises ConfigError: the connection cannot be read
         """
+        # They take a tenth of a second, which only tasks that use AWS need.
+        import boto3  # noqa: PLC0415
+
+        from retrofill.aws.session import BotoSession  # noqa: PLC0415
+
         if not self.has(conn_id):
             return BotoSession(boto3.Session())
         found = self.get(conn_id)

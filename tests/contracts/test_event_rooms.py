@@ -22,7 +22,7 @@ ALLOWED = {
     ("include/retrofill/triggers/find.py", "s3"): "the service to call, by its name in boto3",
     ("include/retrofill/triggers/follow.py", "sqs"): "a service in an ARN, a protocol of SNS",
     ("include/retrofill/sources/", "s3"): "the kind of source, and the service",
-    ("include/retrofill/notifier.py", "sqs"): "a protocol of SNS",
+    ("include/retrofill/targets.py", "sqs"): "a protocol of SNS",
     ("include/retrofill/model/delivery.py", "s3-batch"): "an answer contract",
     ("include/retrofill/cli/triaging.py", "items"): "a title of the command line",
     ("include/retrofill/jobs/fields.py", "items"): "a word of JSON Schema",

@@ -116,6 +116,8 @@ def everything():
 sys.path.append(os.getcwd() + "/include")  # which ours would do, as it is not there
 before = everything()
 import dags.retrofill_dags, plugins.retrofill_plugin, retrofill.web.app
+import retrofill.aws_hook, retrofill.targets  # which are only imported when they are needed
+import retrofill.functions.aws_lambda.client, retrofill.functions.http.client
 after = everything()
 print(json.dumps({name: after[name] for name in before if before[name] != after[name]}))
 """

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from retrofill.config import RunConfig, params_for
 from retrofill.model.errors import ConfigError, NotNotified
-from retrofill.notifier import check_targets, notify, notify_briefly, subject_of
+from retrofill.notifier import check_targets, notify, notify_briefly
 from retrofill.state import runs
 from retrofill.state.connection import connect
 from retrofill.state.triage import list_worst
+from retrofill.targets import subject_of
 
 from tests.faults.notices import noticing
 from tests.integration.test_export import half_done

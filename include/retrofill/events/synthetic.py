@@ -16,8 +16,6 @@ DIGITS = "0123456789"
 CAPITALS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 BASE64 = f"{CAPITALS}{CAPITALS.lower()}{DIGITS}+/"
 
-_WORD = "Q"
-
 Ids = Callable[[bytes], list[str]]
 """Returns the ids of items, given their concatenated identifiers."""
 
@@ -78,8 +76,8 @@ def _repeat_each(identifiers: bytes, times: int) -> bytes:
     if times == 1 or len(identifiers) <= IDENTIFIER_BYTES:
         return identifiers * times
     # Word by word: to cut out each identifier would take ten times as long.
-    source = memoryview(identifiers).cast(_WORD)
-    repeated = memoryview(bytearray(times * len(identifiers))).cast(_WORD)
+    source = memoryview(identifiers).cast("Q")
+    repeated = memoryview(bytearray(times * len(identifiers))).cast("Q")
     words = IDENTIFIER_BYTES // source.itemsize
     for place in range(words * times):
         repeated[place :: words * times] = source[place % words :: words]
