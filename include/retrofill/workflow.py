@@ -100,7 +100,6 @@ def retrofill_dag(
         dag_id,
         schedule=schedule,
         doc_md="\n\n".join(filter(None, about)) or None,
-        params=_form(params_for(source).form_fields(defaults or {}), validated=not problems),
         default_args=_RETRIED,
         catchup=kwargs.pop("catchup", False),
         tags=["retrofill", *kwargs.pop("tags", [])],
@@ -136,6 +135,9 @@ def retrofill_dag(
         canary >> invoke
         # A teardown always runs, and it alone determines the state of the DAG run.
         invoke >> close >> [following, files] >> notify.as_teardown(on_failure_fail_dagrun=True)
+    # Last, because Airflow copies a DAG's params into each task that is made in it.
+    fields = params_for(source).form_fields(defaults or {})
+    dag.params = _form(fields, validated=not problems)  # type: ignore[assignment]
     return dag
 
 

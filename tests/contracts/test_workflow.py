@@ -43,6 +43,13 @@ def test_invoke_waits_for_every_task_that_may_come_before_it() -> None:
     assert dag.get_task("invoke").upstream_task_ids >= {"plan_batches", "canary", "approve"}
 
 
+def test_no_task_has_a_copy_of_the_form() -> None:
+    """Each copy is made whenever the DAG file is parsed, and stored with the DAG."""
+    dag = retrofill_dag("d", source="s3", schedule=None)
+    assert "bucket" in dag.params
+    assert [task.task_id for task in dag.tasks if task.params] == []
+
+
 def test_a_dag_run_with_its_conf_is_accepted() -> None:
     params = {**ASKED, "max_calls": None}
     assert params_of(context(params, None)) == params
