@@ -79,6 +79,14 @@ def test_a_run_does_not_wait_for_items_it_did_not_list(conn: connection) -> None
     assert runs.get_report(conn, second.run_id).status == "complete"
 
 
+def test_a_run_waits_only_for_the_items_that_it_listed(conn: connection) -> None:
+    planned(conn, "first", "abcd")
+    second = planned(conn, "second", "ad")
+    with pytest.raises(RunIncomplete, match=r"run 1 \(open\) has 2 items in process"):
+        close_run(conn, second, ALL_LIVE)
+    assert runs.get_report(conn, second.run_id).with_others == 2
+
+
 def test_a_run_waits_for_another_that_is_ending(
     state_dsn: str, conn: connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -315,6 +315,20 @@ MUTANTS = (
         test=OTHERS + "test_a_run_is_not_complete_while_another_active_run_has_its_items",
     ),
     Mutant(
+        name="as many known items as listed ones taken for the listed ones",
+        file="engine/taking.py",
+        old='known == b"".join(identifiers)',
+        new="len(known) == IDENTIFIER_BYTES * len(identifiers)",
+        test="tests/unit/test_taking.py::test_counts_equal_the_objects_wherever_a_set_or_page_ends",
+    ),
+    Mutant(
+        name="items in process in another run noted although they were not listed",
+        file="state/screening.py",
+        old='if seqs and elsewhere != b"".join(map(_identifier, items)):',
+        new="if not seqs:",
+        test=OTHERS + "test_a_run_waits_only_for_the_items_that_it_listed",
+    ),
+    Mutant(
         name="items in process in another run not noted",
         file="state/screening.py",
         old="        if elsewhere:\n",
