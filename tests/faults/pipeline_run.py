@@ -230,7 +230,7 @@ class Backfill:
             send_metrics=self.metrics(self.config, run, 0),
         )
         if self.contract is not None:
-            invoker._contract = self.contract  # noqa: SLF001  no param asks for one
+            invoker._replies._contract = self.contract  # noqa: SLF001  no param asks for one
         return _Stopping(self, invoker, run.run_id)
 
     def stop(self, run_id: int, reason: str) -> None:
