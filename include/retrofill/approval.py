@@ -45,10 +45,6 @@ class ApproveOperator(RetrofillOperator, ApprovalOperator):
             **kwargs,
         )
 
-    def validate_params(self) -> None:
-        """Leave the DAG's params out of the approval form, where Airflow 3.1 would show them."""
-        self.params = type(self.params)()
-
     def execute(self, context: Context) -> None:
         """Ask, with the plan in the body; Airflow continues with :meth:`execute_complete`.
 

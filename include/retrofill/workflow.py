@@ -135,7 +135,8 @@ def retrofill_dag(
         canary >> invoke
         # A teardown always runs, and it alone determines the state of the DAG run.
         invoke >> close >> [following, files] >> notify.as_teardown(on_failure_fail_dagrun=True)
-    # Last, because Airflow copies a DAG's params into each task that is made in it.
+    # Last, because Airflow copies a DAG's params into each task that is made in it, and Airflow 3.1
+    # would also show them where a plan is approved.
     fields = params_for(source).form_fields(defaults or {})
     dag.params = _form(fields, validated=not problems)  # type: ignore[assignment]
     return dag
