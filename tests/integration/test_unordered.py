@@ -110,6 +110,17 @@ def test_items_of_another_run_are_noted(conn: connection) -> None:
     ]
 
 
+def test_items_of_another_run_are_noted_once_however_often_they_are_listed(
+    conn: connection,
+) -> None:
+    enqueue(conn, open_run(conn, "first"), items("abcd"), ordered=False)
+    second = open_run(conn, "second")
+    enqueue(conn, second, items("aabd"), ordered=False)
+    with conn.cursor() as cur:
+        cur.execute("SELECT items::text FROM retrofill.elsewhere")
+        assert cur.fetchall() == [("{[1,3),[4,5)}",)]
+
+
 def test_a_job_does_not_know_the_items_of_another(conn: connection) -> None:
     list_again(conn, "first", "ab", ordered=False)
     with conn, conn.cursor() as cur:

@@ -244,11 +244,12 @@ def _split(known: _Known, items: list[Item]) -> tuple[bytes, list[Span]]:
     identifiers, elsewhere, numbers = (bytes(column or b"") for column in known)
     seqs = struct.unpack(f">{len(numbers) // _NUMBER_BYTES}q", numbers)
     if seqs and elsewhere != b"".join(map(_identifier, items)):
-        # Others are in the range, or an item is listed twice and so found twice.
+        # Others are in the range.
         listed = set(map(_identifier, items))
         of_listed = map(listed.__contains__, identifiers_in(elsewhere))
-        seqs = tuple(set(compress(seqs, of_listed)))
-    return identifiers + elsewhere, spans_of(sorted(seqs))
+        seqs = tuple(compress(seqs, of_listed))
+    # An item that is listed twice may be found twice.
+    return identifiers + elsewhere, spans_of(sorted(set(seqs)))
 
 
 def _left_out(pages: Sequence[Page]) -> Mapping[str, int]:
