@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft7Validator
 
 from release.__main__ import next_steps
 from release.cut import Release, cut
@@ -246,3 +247,9 @@ def test_a_login_in_the_repository_url_is_left_out(tmp_path: Path) -> None:
     ):
         git(tmp_path, "config", "remote.origin.url", url)
         assert address(tmp_path) == expected
+
+
+def test_every_format_in_a_bill_of_materials_is_checked() -> None:
+    """jsonschema ignores a format whose package is not installed."""
+    checked = Draft7Validator.FORMAT_CHECKER.checkers.keys()
+    assert checked >= {"date-time", "idn-email", "iri-reference"}
